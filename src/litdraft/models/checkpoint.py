@@ -1,0 +1,40 @@
+"""What every reader of a checkpoint format offers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+from litdraft.models.llama import LlamaConfig
+
+
+class Part(NamedTuple):
+    """Some rows of one entry of Llama's state, in the file's own dtype, mapped from the file."""
+
+    state: str
+    first_row: int
+    values: Tensor
+
+
+class Checkpoint(Protocol):
+    """A Llama on disk, opened and checked by its headers; its weights are still unread."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def config(self) -> LlamaConfig: ...
+
+    @property
+    def bos(self) -> int | None: ...
+
+    @property
+    def eos(self) -> tuple[int, ...]: ...
+
+    def parts(self) -> Iterator[Part]:
+        """Everything that Llama's state needs, one tensor at a time.
+
+        A part is valid until the next one is asked for.
+        """

@@ -1,0 +1,191 @@
+"""Text to token ids and back: SentencePiece models and Hugging Face's tokenizer.json."""
+
+from __future__ import annotations
+
+import io
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import sentencepiece
+import tokenizers
+
+from litdraft.errors import UserError
+from litdraft.models.files import read_json, replacing
+
+PADDING = 128  # the largest multiple that vocabularies are rounded up to
+
+
+class Tokenizer(ABC):
+    """Ids run from 0 to size - 1; bos and eos are None where a tokenizer has none."""
+
+    size: int
+    bos: int | None
+    eos: int | None
+
+    def encode(self, text: str, bos: bool = True) -> list[int]:
+        """The ids of a text, behind BOS if asked for and there is one."""
+        start = [self.bos] if bos and self.bos is not None else []
+        return start + self._encode(text)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of some ids; BOS, EOS and a padded vocabulary's spare ids stand for none."""
+        ends = (self.bos, self.eos)
+        return self._decode([i for i in ids if 0 <= i < self.size and i not in ends])
+
+    @abstractmethod
+    def piece(self, token: int) -> str:
+        """The raw piece of one id, as the tokenizer's file spells it; IndexError if none."""
+
+    @abstractmethod
+    def _encode(self, text: str) -> list[int]: ...
+
+    @abstractmethod
+    def _decode(self, ids: list[int]) -> str: ...
+
+
+class SentencePieceTokenizer(Tokenizer):
+    """A SentencePiece `.model`."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._processor = sentencepiece.SentencePieceProcessor(model_file=str(path))
+        except (OSError, RuntimeError) as error:
+            raise UserError(f"{path} is not readable as a SentencePiece model ({error})") from error
+        self.size = self._processor.get_piece_size()
+        self.bos = _known(self._processor.bos_id())
+        self.eos = _known(self._processor.eos_id())
+
+    def piece(self, token: int) -> str:
+        return self._processor.id_to_piece(token)
+
+    def _encode(self, text: str) -> list[int]:
+        ids: list[int] = self._processor.encode(text)
+        return ids
+
+    def _decode(self, ids: list[int]) -> str:
+        text: str = self._processor.decode(ids)
+        return text
+
+
+class HFTokenizer(Tokenizer):
+    """A Hugging Face tokenizer.json; BOS and EOS are named by the files beside it."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise UserError(f"{path} does not exist: give a tokenizer.json")
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises nothing narrower
+            raise UserError(f"{path} is not readable as a tokenizer.json ({error})") from error
+        added = self._tokenizer.get_added_tokens_decoder()
+        self._special = {i: token.content for i, token in added.items() if token.special}
+        self.size = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+        self.bos = self._named(path.parent, "bos_token")
+        self.eos = self._named(path.parent, "eos_token")
+
+    def piece(self, token: int) -> str:
+        piece = self._special.get(token) or self._tokenizer.id_to_token(token)
+        if piece is None:
+            raise IndexError(f"no piece has id {token}")
+        return piece
+
+    def _encode(self, text: str) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def _decode(self, ids: list[int]) -> str:
+        # Special ids go here, because the library overlooks those that its normalizer changes.
+        kept = [i for i in ids if i not in self._special]
+        return self._tokenizer.decode(kept, skip_special_tokens=False)
+
+    def _named(self, folder: Path, key: str) -> int | None:
+        for path in (folder / "tokenizer_config.json", folder / "special_tokens_map.json"):
+            name: Any = read_json(path).get(key) if path.exists() else None
+            if isinstance(name, dict):
+                name = name.get("content")
+            if name is None:
+                continue
+            if not isinstance(name, str) or (token := self._tokenizer.token_to_id(name)) is None:
+                raise UserError(f"{path}: {key} is {name!r}, which tokenizer.json does not know")
+            return token
+        return None
+
+
+def _known(token: int) -> int | None:
+    """SentencePiece's -1 says that there is no such token."""
+    return token if token >= 0 else None
+
+
+def open_tokenizer(path: str | Path) -> Tokenizer:
+    """A SentencePiece `.model`, a tokenizer.json, or a folder of either (the former first)."""
+    path = Path(path).expanduser()
+    if path.is_dir():
+        inside = (path / "tokenizer.model", path / "tokenizer.json")
+        path = next((file for file in inside if file.is_file()), path)
+    if path.suffix == ".model":
+        return SentencePieceTokenizer(path)
+    if path.suffix == ".json":
+        return HFTokenizer(path)
+    raise UserError(
+        f"{path} is no tokenizer: give a SentencePiece .model, a tokenizer.json, "
+        "or a folder that holds a tokenizer.model or a tokenizer.json"
+    )
+
+
+def check_tokenizer(tokenizer: Tokenizer, vocabulary: int) -> None:
+    """UserError unless every id has a row of the model and every row an id.
+
+    Spare rows are accepted where a vocabulary was rounded up to a multiple of at most 128.
+    """
+    rounded = (-(-tokenizer.size // m) * m for m in range(1, PADDING + 1))
+    if vocabulary not in rounded:
+        raise UserError(
+            f"the tokenizer has {tokenizer.size} pieces, but the model's vocabulary is "
+            f"{vocabulary}: give the tokenizer that the model was trained with"
+        )
+
+
+def same_tokens(one: Tokenizer, other: Tokenizer) -> int | None:
+    """The first id that means different pieces, or exists on one side only; None if all agree."""
+    shorter = min(one.size, other.size)
+    for token in range(shorter):
+        if one.piece(token) != other.piece(token):
+            return token
+    return None if one.size == other.size else shorter
+
+
+def train_sentencepiece(texts: Iterable[str], vocabulary: int, path: str | Path) -> Tokenizer:
+    """Train a Llama-like BPE: byte fallback, single digits, no normalization, newlines kept.
+
+    UserError if the texts are too few or too plain for so many pieces.
+    """
+    path = Path(path)
+    model = io.BytesIO()
+    lines = (line for text in texts for line in re.split(r"\n+", text) if line)
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=lines,
+            model_writer=model,
+            model_type="bpe",
+            vocab_size=vocabulary,
+            byte_fallback=True,
+            split_digits=True,
+            normalization_rule_name="identity",
+            add_dummy_prefix=True,
+            remove_extra_whitespaces=False,
+            user_defined_symbols=["\n"],
+            unk_id=0,
+            bos_id=1,
+            eos_id=2,
+            pad_id=-1,
+            max_sentence_length=1 << 30,  # longer lines would be left out without a word
+            num_threads=2,
+            minloglevel=2,
+        )
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"no tokenizer of {vocabulary} pieces can be trained ({error})") from error
+    with replacing(path) as temporary:
+        temporary.write_bytes(model.getvalue())
+    return SentencePieceTokenizer(path)

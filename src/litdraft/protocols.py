@@ -1,0 +1,245 @@
+"""What the parts promise each other.
+
+Shapes live in names. The legend, once:
+
+    B  rows (sequences)      T  context tokens        P  tokens in this pass
+    K  draft positions       V  vocabulary            D  target width
+    C  state width of a drafter, or tapped features   n  anything flattened
+    S  predicting positions of a text (s reads x_s and predicts x_{s+1})
+
+Alignment. The target has read x_1..x_t; hidden_t gives p(x_{t+1}). x_{t+1} is already known when
+drafting begins: the last verification emitted it and the target has not read it. Draft position j
+(1-based) predicts x_{t+1+j}, and its teacher is the target's own distribution at s = t + j. So one
+teacher row at s serves every pair (t = s - j, j), and everything in training is indexed by (s, j).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class TargetSpec:
+    """The plain facts of a target that a drafter or a report may need."""
+
+    name: str
+    vocabulary: int
+    width: int
+    layers: int
+    context: int
+    bos: int | None
+    eos: tuple[int, ...]
+
+
+@dataclass
+class Context:
+    """What is known of every row. Owned by the loop; drafters only look.
+
+    tokens_BT holds prompt and emitted tokens, then room; the target has read length_B - 1 of them
+    (the last one is emitted and unread). known_B counts what was verified, before the cut at the
+    end token or at the limit, so known_B >= length_B.
+    """
+
+    tokens_BT: Tensor
+    length_B: Tensor
+    known_B: Tensor
+    prompt_B: Tensor
+    done_B: Tensor
+    row_B: Tensor
+    round_B: Tensor
+
+    def last_BP(self, count: int) -> Tensor:
+        """The last `count` known tokens of each row, oldest first (clamped at the row's start)."""
+        steps_P = torch.arange(-count, 0, device=self.length_B.device)
+        slots_BP = (self.length_B[:, None] + steps_P).clamp_min(0)
+        return self.tokens_BT.gather(1, slots_BP)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the target has just read and the loop has kept: a prompt, or a round's accepted path.
+
+    tokens_BP are right-padded; count_B says how many count; they stand at start_B and after.
+    hidden_BPD is the target's final hidden state for each of them, taps_BPC what was asked for.
+    """
+
+    tokens_BP: Tensor
+    start_B: Tensor
+    count_B: Tensor
+    hidden_BPD: Tensor
+    taps_BPC: Tensor | None = None
+
+    def last_hidden_BD(self) -> Tensor:
+        """The hidden state of each row's last token: where the next draft starts."""
+        last_B11 = (self.count_B - 1).clamp_min(0)[:, None, None]
+        return self.hidden_BPD.gather(1, last_B11.expand(-1, 1, self.hidden_BPD.shape[2]))[:, 0]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A chain of K drafted tokens a row.
+
+    probs_BKV is the distribution that each token was really drawn from; None says that the draft
+    is deterministic (one-hots are never materialized). valid_BK, where given, is a prefix mask:
+    a row may propose fewer than K tokens, or none.
+    """
+
+    tokens_BK: Tensor
+    probs_BKV: Tensor | None = None
+    valid_BK: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What verification decided, before any cut.
+
+    tokens_BP (P = K + 1) are the accepted drafts and then the recovered or bonus token;
+    count_B = accepted + 1 of them count. That is also how many tokens the cache keeps: the
+    formerly unread token and the accepted drafts.
+    """
+
+    tokens_BP: Tensor
+    count_B: Tensor
+    drafted_B: Tensor
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Final hidden states (after the final norm) of one pass, and the tapped features."""
+
+    hidden_BPD: Tensor
+    taps_BPC: Tensor | None = None
+
+
+class Cache(Protocol):
+    """A target's memory of what it has read. Rolling back is not advancing."""
+
+    length_B: Tensor
+
+    def keep(self, count_B: Tensor) -> None:
+        """Advance each row by the first count_B of the tokens just read; forget the others."""
+
+
+class Target(Protocol):
+    """A frozen model being sped up. Reading and unembedding are apart on purpose: a prompt's
+    logits never exist as B x T x V."""
+
+    spec: TargetSpec
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+    def allocate(self, rows: int, room: int) -> Cache:
+        """A cache for `rows` rows of `room` tokens; UserError if the model has no such context."""
+
+    def read(
+        self, tokens_BP: Tensor, cache: Cache | None = None, taps: tuple[int, ...] = ()
+    ) -> Reading:
+        """Read tokens behind what the cache holds (without one: from position 0, causally).
+
+        The cache does not advance; its `keep` does. taps are residual streams after layer i,
+        0 = the embeddings, concatenated along C.
+        """
+
+    def embed(self, tokens: Tensor) -> Tensor: ...
+
+    def unembed(self, hidden_nD: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Text with the target's hidden states over it: what a drafter learns from.
+
+    hidden_BSD[s] has read tokens_BT[..s] and predicts tokens_BT[s + 1]; S = T - 1.
+    trained_BS marks the s whose predicted token counts in the loss.
+    """
+
+    tokens_BT: Tensor
+    trained_BS: Tensor
+    hidden_BSD: Tensor
+    taps_BSC: Tensor | None
+    k: int
+
+
+class Warp(Protocol):
+    """From logits to the distribution that tokens are drawn from (see `sampling.Sampling`)."""
+
+    @property
+    def greedy(self) -> bool: ...
+
+    def probs(self, logits: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a drafter asks of the target beside tokens."""
+
+    hidden: bool = False
+    taps: tuple[int, ...] = ()
+
+
+class Drafter(nn.Module, ABC):
+    """What proposes tokens. A family implements `propose`, and `observe` if it holds state.
+
+    A trainable family also implements `states` and, unless it uses the target's frozen head,
+    `unembed`; on the same tokens `states` equals what `propose` computes (a test per family).
+    Attributes set by `bind` stay outside the module registry: the target is never saved, moved
+    or trained with the drafter.
+    """
+
+    needs: Needs = Needs()
+
+    def bind(self, target: Target) -> None:
+        """Remember the target whose embedding and unembedding this drafter may borrow."""
+        self.__dict__["target"] = target
+
+    def allocate(self, rows: int, room: int, k: int) -> Any:
+        """The state of `rows` rows, for a loop that drafts k; None for a family without state."""
+        return None
+
+    def observe(self, state: Any, seen: Seen, context: Context) -> None:
+        """Take in what was read and kept; the same act for the prompt and for every round."""
+        return None
+
+    @abstractmethod
+    def propose(
+        self, state: Any, context: Context, k: int, warp: Warp, uniforms_BK: Tensor
+    ) -> Proposal:
+        """Draft k tokens behind each row's unread token, drawing with the uniforms given."""
+
+    def states(self, lesson: Lesson) -> Tensor:
+        """Teacher-forced states_BSKC: [s, j] predicts token s + 1 in the round begun at s - j.
+
+        K may be 1 for a family whose state at s does not depend on where the round began.
+        Entries with s < j belong to no round and are never read.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot be trained: it has no states")
+
+    def unembed(self, states_nC: Tensor, j: int) -> Tensor:
+        """logits_nV of draft position j (0-based); by default through the target's frozen head."""
+        logits: Tensor = self.__dict__["target"].unembed(states_nC)
+        return logits
+
+    @torch.no_grad()
+    def likelihood(self, lesson: Lesson, warp: Warp) -> Tensor:
+        """draft_probs_BSK: how likely this drafter was to draft the token that the text has.
+
+        Entries with s < j belong to no round and are zero. By default from `states`, one text
+        at a time so that logits stay small; a family without states says it in its own way.
+        """
+        states_BSKC = self.states(lesson).expand(-1, -1, lesson.k, -1)
+        probs_BSK = states_BSKC.new_zeros(states_BSKC.shape[:3])
+        for row, labels_S in enumerate(lesson.tokens_BT[:, 1:]):
+            for j in range(min(lesson.k, len(labels_S) - 1)):
+                logits_nV = self.unembed(states_BSKC[row, j + 1 :, j], j)
+                probs_nV = warp.probs(logits_nV)
+                probs_BSK[row, j + 1 :, j] = probs_nV.gather(1, labels_S[j + 1 :, None])[:, 0]
+        return probs_BSK
