@@ -35,7 +35,11 @@ LOSSES = {"ce": ce, "kl": kl}
 
 
 class Sums(NamedTuple):
-    """Totals per draft position: counts below, rates above."""
+    """Totals per draft position: counts below, rates above.
+
+    acceptance_K sums the chance that a draft is accepted, sum min(p, q) (Leviathan et al.,
+    arXiv 2211.17192); without a teacher, how often the likeliest token was the text's own.
+    """
 
     loss_K: Tensor
     count_K: Tensor
@@ -68,27 +72,27 @@ class Objective:
         teacher: Teacher | None,
         labels_BS: Tensor,
         trained_BS: Tensor,
+        lead: int = 1,
     ) -> Sums:
-        """Sums over all trained (s, j) with s > j; `teacher` maps chosen flat s to logits_nV."""
-        k = states_BSKC.shape[2]
+        """Sums over all trained (s, j) with s >= j + lead.
+
+        `teacher` maps chosen flat positions to logits_nV. `lead` is how many tokens are read
+        before the first is predicted: 1 behind a target, 0 for a language model of its own.
+        """
         chosen_n = trained_BS.flatten().nonzero()[:, 0]
-        place_S = torch.arange(trained_BS.shape[1], device=labels_BS.device)
-        place_n = place_S.repeat(trained_BS.shape[0])[chosen_n]
+        place_n = chosen_n % trained_BS.shape[1]
         states_nKC, labels_n = states_BSKC.flatten(0, 1), labels_BS.flatten()
-        zero_K = torch.zeros(k, device=labels_n.device)
-        total = Sums(zero_K, zero_K.clone(), zero_K.clone())
+        k = states_nKC.shape[1]
+        parts = [[labels_n.new_zeros(3, dtype=torch.float32)] for _ in range(k)]
         for rows, places in zip(chosen_n.split(self.chunk), place_n.split(self.chunk), strict=True):
             with torch.no_grad():
-                taught = log_softmax(teacher(rows)) if teacher is not None else None
+                taught_nV = log_softmax(teacher(rows)) if teacher is not None else None
             for j in range(k):
-                real = places > j if teacher is not None else places >= 0
-                part = checkpoint(
-                    self._chunk, states_nKC[rows, j], unembed, j, taught, labels_n[rows], real,
-                    use_reentrant=False,
-                )  # fmt: skip
-                for sum_K, value in zip(total, part, strict=True):
-                    sum_K[j] += value
-        return total
+                arguments = (unembed, j, taught_nV, labels_n[rows], places >= j + lead)
+                parts[j].append(
+                    checkpoint(self._chunk, states_nKC[rows, j], *arguments, use_reentrant=False)
+                )
+        return Sums(*torch.stack([torch.stack(part).sum(0) for part in parts], 1))
 
     def _chunk(
         self,
@@ -98,17 +102,14 @@ class Objective:
         taught_nV: Tensor | None,
         labels_n: Tensor,
         real_n: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> Tensor:
+        """Summed loss, count and acceptance of one draft position over some positions."""
         student_nV = log_softmax(unembed(states_nC, j))
         loss_n = self.loss(student_nV, taught_nV, labels_n)
         with torch.no_grad():
             if taught_nV is None:
-                agreed_n = (student_nV.argmax(-1) == labels_n).to(loss_n.dtype)
+                agreed_n = student_nV.argmax(-1) == labels_n
             else:
                 agreed_n = torch.minimum(student_nV, taught_nV).exp().sum(-1)
-        zero = loss_n.new_zeros(())
-        return (
-            torch.where(real_n, loss_n, zero).sum(),
-            real_n.sum().to(loss_n.dtype),
-            torch.where(real_n, agreed_n, zero).sum(),
-        )
+        terms_3n = torch.stack((loss_n, torch.ones_like(loss_n), agreed_n.to(loss_n.dtype)))
+        return torch.where(real_n, terms_3n, 0.0).sum(1)

@@ -158,13 +158,14 @@ class Target(Protocol):
 class Lesson:
     """Text with the target's hidden states over it: what a drafter learns from.
 
-    hidden_BSD[s] has read tokens_BT[..s] and predicts tokens_BT[s + 1]; S = T - 1.
+    hidden_BSD[s] has read tokens_BT[..s] and predicts tokens_BT[s + 1]; S = T - 1. It is None
+    where a language model is trained on text alone.
     trained_BS marks the s whose predicted token counts in the loss.
     """
 
     tokens_BT: Tensor
     trained_BS: Tensor
-    hidden_BSD: Tensor
+    hidden_BSD: Tensor | None
     taps_BSC: Tensor | None
     k: int
 

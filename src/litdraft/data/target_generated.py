@@ -1,0 +1,81 @@
+"""Text the target wrote from nothing: no download, no corpus, and exactly its own distribution.
+
+Training on the target's own text rather than on a corpus is what sequence-level distillation does
+(Kim and Rush, arXiv 1606.07947; for drafters DistillSpec, arXiv 2310.08461).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from litdraft.data.continuations import Writer
+from litdraft.data.rows import Rows
+from litdraft.data.source import Materials, Split
+from litdraft.errors import UserError
+from litdraft.sampling import Sampling
+
+# Each split draws its own random numbers: rows of one never repeat in another.
+FIRST_ROW = {"training": 0, "validation": 1 << 40, "test": 2 << 40}
+
+
+class TargetGenerated:
+    """`samples` texts of up to `length` tokens, sampled from the beginning-of-text token.
+
+    temperatures are dealt out in turn: each text's first `opening` tokens are sampled at
+    temperature 1, the rest at its own temperature. Greedy text (0) belongs in the diet of a
+    drafter that will be used greedily.
+    """
+
+    def __init__(
+        self,
+        samples: int = 1000,
+        length: int = 256,
+        opening: int = 16,
+        temperatures: Sequence[float] = (1.0, 0.0),
+    ) -> None:
+        if samples < 1 or not 1 <= opening < length or not temperatures:
+            raise UserError(
+                f"data=target_generated was given samples={samples}, length={length}, "
+                f"opening={opening}, temperatures={list(temperatures)}: it needs at least one "
+                "sample, one temperature, and 1 <= opening < length"
+            )
+        self.samples, self.length, self.opening = samples, length, opening
+        self.temperatures = list(temperatures)
+
+    def training(self, materials: Materials) -> Rows:
+        writer = _writer(materials)
+        openings = self._openings(materials, "training", self.samples)
+        parts = []
+        for number, temperature in enumerate(self.temperatures):
+            mine = openings[number :: len(self.temperatures)]
+            room = self.length - self.opening - 1
+            first_row = FIRST_ROW["training"] + ((number + 1) << 30)
+            parts.append(writer.continued(mine, room, Sampling(temperature), first_row))
+        rows = Rows.joined(parts)
+        rows.prompt_B.fill_(1)  # the openings are the target's own words as well
+        return rows
+
+    def held_out(self, materials: Materials, split: Split, count: int) -> Rows:
+        openings = self._openings(materials, split, count)
+        return Rows.of(openings, [len(opening) for opening in openings])
+
+    def _openings(self, materials: Materials, split: str, count: int) -> list[list[int]]:
+        """First words that the target did not end at once."""
+        writer = _writer(materials)
+        assert materials.target is not None
+        bos = materials.target.spec.bos
+        if bos is None:
+            raise UserError(
+                f"{materials.target.spec.name} has no beginning-of-text token to start from: "
+                "use data=text data.path=... for its prompts"
+            )
+        first_row = FIRST_ROW[split]
+        rows = writer.continued([[bos]] * count, self.opening, Sampling(1.0), first_row).lists()
+        ends = materials.target.spec.eos
+        return [row for row in rows if row[-1] not in ends] or rows[:1]
+
+
+def _writer(materials: Materials) -> Writer:
+    if materials.writer is None:
+        raise UserError("data=target_generated needs a target: choose one, or data=text")
+    return materials.writer

@@ -1,0 +1,71 @@
+"""A frozen native Llama behind the Target protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from litdraft.errors import UserError
+from litdraft.models.cache import StaticCache
+from litdraft.models.llama import Llama
+from litdraft.models.weights import load_llama, open_checkpoint
+from litdraft.protocols import Cache, Reading, TargetSpec
+
+
+class LlamaTarget:
+    """Any Llama checkpoint as a target. Not a Module on purpose: nobody trains or saves it."""
+
+    def __init__(
+        self, model: Llama, name: str = "llama", bos: int | None = None, eos: tuple[int, ...] = ()
+    ) -> None:
+        self.model = model.eval().requires_grad_(False)
+        config = model.config
+        self.spec = TargetSpec(
+            name, config.vocabulary, config.width, config.layers, config.context, bos, eos
+        )
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> LlamaTarget:
+        """A Hugging Face folder or a llama2.c .bin; UserError if it is neither."""
+        checkpoint = open_checkpoint(path)
+        model = load_llama(checkpoint, dtype, device)
+        return cls(model, checkpoint.name, checkpoint.bos, checkpoint.eos)
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.norm.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.model.norm.weight.dtype
+
+    def allocate(self, rows: int, room: int) -> Cache:
+        config = self.model.config
+        if room > config.context:
+            raise UserError(
+                f"{room} positions are needed, but {self.spec.name} has a context of "
+                f"{config.context}: shorten the prompt or lower max_new_tokens"
+            )
+        return StaticCache(
+            config.layers, rows, config.kv_heads, room, config.head_width, self.dtype, self.device
+        )
+
+    def read(
+        self, tokens_BP: Tensor, cache: Cache | None = None, taps: tuple[int, ...] = ()
+    ) -> Reading:
+        assert cache is None or isinstance(cache, StaticCache)
+        return Reading(*self.model.read(tokens_BP, cache, taps))
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        return F.embedding(tokens, self.model.embedding.weight)
+
+    def unembed(self, hidden_nD: Tensor) -> Tensor:
+        return self.model.unembed(hidden_nD)

@@ -1,0 +1,172 @@
+"""The LightningModule: a drafter that learns, beside a frozen target that does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from litdraft.data.rows import Batch
+from litdraft.decoding.replay import Replay, replay_batch
+from litdraft.errors import UserError
+from litdraft.objectives import Objective, Sums
+from litdraft.protocols import Drafter, Lesson, Target, TargetSpec
+from litdraft.sampling import Sampling
+
+BuildDrafter = Callable[[TargetSpec | None], Drafter]
+OpenTarget = Callable[[torch.device], Target]
+BuildOptimizer = Callable[[Iterator[nn.Parameter]], Optimizer]
+Schedule = Callable[[int, int], float]
+
+
+class DrafterModule(L.LightningModule):
+    """Trains a drafter on the target's distribution, or, without a target, on the text itself.
+
+    The target stays outside the module registry: it is neither saved nor moved, broadcast or
+    trained. `config` is plain data, kept in every checkpoint.
+    """
+
+    drafter: Drafter
+
+    def __init__(
+        self,
+        build_drafter: BuildDrafter,
+        open_target: OpenTarget | None,
+        objective: Objective,
+        optimizer: BuildOptimizer,
+        schedule: Schedule,
+        *,
+        k: int,
+        sampling: Sampling,
+        config: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters({"config": config})
+        self._build_drafter, self._open_target = build_drafter, open_target
+        self.objective, self.k, self.sampling = objective, k, sampling
+        self._optimizer, self._schedule = optimizer, schedule
+        self.__dict__["target"] = None
+        self._replay = Replay.zero(k)
+        self._validation = torch.zeros(2)
+
+    @property
+    def target(self) -> Target | None:
+        target: Target | None = self.__dict__["target"]
+        return target
+
+    @property
+    def monitor(self) -> tuple[str, str]:
+        """What decides which checkpoint is best, and in which direction."""
+        if self._open_target is None:
+            return "val/loss", "min"
+        return "val/mean_acceptance_length", "max"
+
+    def configure_model(self) -> None:
+        """Called before every fit and validation; builds once."""
+        if "drafter" in self._modules:
+            return
+        if self._open_target is not None:
+            self.__dict__["target"] = self._open_target(self.device)
+        self.drafter = self._build_drafter(self.target.spec if self.target else None)
+        if not any(parameter.requires_grad for parameter in self.drafter.parameters()):
+            raise UserError(
+                f"{type(self.drafter).__name__} has nothing to train: evaluate it as it is with "
+                "python evaluate.py drafter=..."
+            )
+        if self.target is not None:
+            self.drafter.bind(self.target)
+        elif self.drafter.needs.hidden or self.drafter.needs.taps:
+            raise UserError(
+                f"{type(self.drafter).__name__} reads a target's hidden states, but target=null "
+                "was given: choose a target, or train a language model with drafter=pretrained"
+            )
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        sums = self.sums(batch)
+        count_K = self.shared(sums.count_K)
+        loss = self.loss(sums.loss_K, count_K) * self.trainer.world_size
+        self.log("train/loss", loss.detach(), prog_bar=True)
+        # One process's estimate: what all of them see is in the validation.
+        rate = sums.acceptance_K.sum() / sums.count_K.sum().clamp_min(1)
+        self.log("train/acceptance", rate, prog_bar=True)
+        return loss
+
+    def loss(self, loss_K: Tensor, count_K: Tensor) -> Tensor:
+        """Mean loss per draft position, weighted; count_K counts over all processes."""
+        weights_K = loss_K.new_tensor(self.objective.weights_K(len(loss_K)))
+        return (weights_K * loss_K / count_K.clamp_min(1)).sum()
+
+    def shared(self, count_K: Tensor) -> Tensor:
+        """Counts summed over processes, so that N of them train as one would."""
+        if self.trainer.world_size == 1:
+            return count_K
+        total: Tensor = self.trainer.strategy.reduce(count_K.clone(), reduce_op="sum")
+        return total
+
+    def sums(self, batch: Batch) -> Sums:
+        """Loss, count and acceptance per draft position over one batch."""
+        lesson = self.lesson(batch)
+        states_BSKC = self.drafter.states(lesson)
+        target, hidden_BSD = self.target, lesson.hidden_BSD
+        teacher = None
+        if target is not None and hidden_BSD is not None:
+            hidden_nD = hidden_BSD.flatten(0, 1)
+            teacher = lambda rows_n: target.unembed(hidden_nD[rows_n])  # noqa: E731
+        return self.objective.sums(
+            states_BSKC,
+            self.drafter.unembed,
+            teacher,
+            batch.tokens_BT[:, 1:],
+            lesson.trained_BS,
+            lead=0 if target is None else 1,
+        )
+
+    def lesson(self, batch: Batch) -> Lesson:
+        """The batch as the target reads it; every token behind the first is a label."""
+        labels_S = torch.arange(1, batch.tokens_BT.shape[1], device=batch.tokens_BT.device)
+        trained_BS = labels_S < batch.length_B[:, None]
+        if self.target is None:
+            return Lesson(batch.tokens_BT, trained_BS, None, None, self.k)
+        with torch.no_grad():
+            reading = self.target.read(batch.tokens_BT[:, :-1], taps=self.drafter.needs.taps)
+        return Lesson(
+            batch.tokens_BT, trained_BS, reading.hidden_BPD, reading.taps_BPC, self.k
+        )
+
+    def on_validation_epoch_start(self) -> None:
+        self._replay = Replay.zero(self.k)
+        self._validation = torch.zeros(2, device=self.device)
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        if self.target is not None:
+            self._replay += replay_batch(self.target, self.drafter, batch, self.k, self.sampling)
+        else:
+            sums = self.sums(batch)
+            self._validation += torch.stack((sums.loss_K.sum(), sums.count_K.sum()))
+
+    def on_validation_epoch_end(self) -> None:
+        totals = self._validation if self.target is None else self._replay.totals()
+        if self.trainer.world_size > 1:
+            totals = self.trainer.strategy.reduce(totals.to(self.device), reduce_op="sum")
+        if self.target is None:
+            self.log("val/loss", totals[0] / totals[1], prog_bar=True, rank_zero_only=True)
+            return
+        replay = Replay.of_totals(totals)
+        self.log("val/mean_acceptance_length", replay.mean_acceptance_length, prog_bar=True)
+        for j, rate in enumerate(replay.conditional_K.tolist(), start=1):
+            self.log(f"val/conditional_acceptance_{j}", rate)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        trained = (p for p in self.drafter.parameters() if p.requires_grad)
+        optimizer = self._optimizer(trained)
+        total = int(self.trainer.estimated_stepping_batches)
+        scheduler = LambdaLR(optimizer, lambda step: self._schedule(step, total))
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
