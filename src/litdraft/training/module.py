@@ -134,9 +134,7 @@ class DrafterModule(L.LightningModule):
             return Lesson(batch.tokens_BT, trained_BS, None, None, self.k)
         with torch.no_grad():
             reading = self.target.read(batch.tokens_BT[:, :-1], taps=self.drafter.needs.taps)
-        return Lesson(
-            batch.tokens_BT, trained_BS, reading.hidden_BPD, reading.taps_BPC, self.k
-        )
+        return Lesson(batch.tokens_BT, trained_BS, reading.hidden_BPD, reading.taps_BPC, self.k)
 
     def on_validation_epoch_start(self) -> None:
         self._replay = Replay.zero(self.k)

@@ -1,0 +1,1 @@
+"""The composition root: the only place, beside the entry points, that knows Hydra."""

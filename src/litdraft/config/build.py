@@ -1,0 +1,167 @@
+"""From a composed config to the objects it names."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue
+
+from litdraft.data.module import TextModule
+from litdraft.data.source import Source
+from litdraft.errors import UserError
+from litdraft.models.tokenizer import (
+    Tokenizer,
+    check_tokenizer,
+    open_tokenizer,
+    train_sentencepiece,
+)
+from litdraft.protocols import Drafter, Target, TargetSpec
+from litdraft.sampling import Sampling
+
+OpenTarget = Callable[[torch.device], Target]
+
+DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "float64": torch.float64,
+}
+# Keys of a data group that are the datamodule's; the others are the source's.
+DATAMODULE_KEYS = ("batch_size", "validation_prompts", "validation_tokens", "cache")
+
+
+def build(node: DictConfig, **extra: Any) -> Any:
+    """Instantiate a group with plain arguments; UserError if a mandatory key has no value."""
+    try:
+        return instantiate(node, _convert_="all", **extra)
+    except MissingMandatoryValue as error:
+        key = error.full_key or str(error)
+        raise UserError(f"{key} has no value: give {key}=... on the command line") from None
+    except Exception as error:
+        # Hydra wraps what a constructor raises; a user's error should reach the user bare.
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """The config as plain data, interpolations kept: assets lie elsewhere on another machine."""
+    container = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def dtype_of(name: str) -> torch.dtype:
+    if name not in DTYPES:
+        raise UserError(f"dtype={name} was given: choose one of {', '.join(DTYPES)}")
+    return DTYPES[name]
+
+
+def own_device(accelerator: str = "auto") -> torch.device:
+    """This process's device, as Lightning will choose it."""
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    return torch.device("cpu")
+
+
+def sampling_of(config: DictConfig) -> Sampling:
+    return Sampling(config.temperature, config.top_k, config.top_p)
+
+
+def target_opener(config: DictConfig, dtype: torch.dtype) -> OpenTarget | None:
+    """Opens the target once a device; None for target=null."""
+    if config.target is None:
+        return None
+    node = config.target.copy()
+    OmegaConf.set_struct(node, False)
+    node.pop("tokenizer", None)
+    OmegaConf.resolve(_rooted(config, "target", node))
+
+    @functools.cache
+    def open_on(device: torch.device) -> Target:
+        target: Target = build(node, dtype=dtype, device=device)
+        return target
+
+    return open_on
+
+
+def tokenizer_of(config: DictConfig, target: Target | None, folder: Path) -> Tokenizer:
+    """The target's tokenizer; without a target one trained on the text, kept in the run folder."""
+    if target is not None:
+        try:
+            tokenizer = open_tokenizer(config.target.tokenizer)
+        except MissingMandatoryValue:
+            raise UserError(
+                "target.tokenizer has no value: give target.tokenizer=FILE, a tokenizer.model "
+                "or a tokenizer.json"
+            ) from None
+        check_tokenizer(tokenizer, target.spec.vocabulary)
+        return tokenizer
+    if config.tokenizer_pieces is None:
+        raise UserError("target=null needs tokenizer_pieces=N: how many pieces to train")
+    path = folder / "tokenizer.model"
+    if path.exists():
+        return open_tokenizer(path)
+    source = source_of(config)
+    if not hasattr(source, "documents"):
+        raise UserError("target=null needs data=text data.path=...: a text to learn from")
+    return train_sentencepiece(source.documents(), config.tokenizer_pieces, path)
+
+
+def source_of(config: DictConfig) -> Source:
+    if config.data is None:
+        raise UserError("data=null was given: choose data=target_generated or data=text")
+    node = _without(config, "data", DATAMODULE_KEYS)
+    source: Source = build(node)
+    return source
+
+
+def datamodule_of(
+    config: DictConfig, tokenizer: Tokenizer, open_target: OpenTarget | None
+) -> TextModule:
+    return TextModule(
+        source_of(config),
+        tokenizer,
+        open_target,
+        batch_size=config.data.batch_size,
+        validation_prompts=config.data.validation_prompts,
+        max_new_tokens=config.data.validation_tokens,
+        sampling=sampling_of(config),
+        cache=config.data.cache,
+        seed=config.seed,
+    )
+
+
+def drafter_of(config: DictConfig, spec: TargetSpec | None, tokenizer: Tokenizer) -> Drafter:
+    if config.drafter is None:
+        raise UserError("drafter=null was given: choose one, for instance drafter=lstm")
+    node = _without(config, "drafter", ())
+    drafter: Drafter = build(node, spec=spec)
+    check = getattr(drafter, "check_tokenizer", None)
+    if check is not None:
+        check(tokenizer)
+    return drafter
+
+
+def _without(config: DictConfig, group: str, keys: tuple[str, ...]) -> DictConfig:
+    """A resolved copy of a group, some keys left out."""
+    node = config[group].copy()
+    OmegaConf.set_struct(node, False)
+    for key in keys:
+        node.pop(key, None)
+    OmegaConf.resolve(_rooted(config, group, node))
+    return node
+
+
+def _rooted(config: DictConfig, group: str, node: DictConfig) -> DictConfig:
+    """The node, seeing the whole config when it resolves interpolations."""
+    node._set_parent(config)
+    node._set_key(group)
+    return node

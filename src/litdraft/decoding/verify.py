@@ -1,0 +1,59 @@
+"""The acceptance rule, once: sampled, greedy and deterministic drafts are the same rule.
+
+Leviathan et al. (arXiv 2211.17192) and Chen et al. (arXiv 2302.01318): a draft x ~ q is kept with
+probability min(1, p(x) / q(x)); at the first rejection one token is drawn from the residual
+max(p - q, 0), so that what is emitted is distributed as p. A deterministic draft is q = 1 at x;
+greedy decoding is p = 1 at the argmax.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from litdraft.protocols import Proposal, Verdict
+from litdraft.sampling import draw
+
+
+def verify(proposal: Proposal, target_probs_BPV: Tensor, uniforms_BP: Tensor) -> Verdict:
+    """What of a proposal is kept, and the token that the target adds (P = K + 1).
+
+    target_probs_BPV[:, j] is the target's distribution where draft j stands, the last one where
+    the bonus token will. uniforms_BP: one for each draft, one for the added token.
+    """
+    tokens_BK = proposal.tokens_BK
+    k = tokens_BK.shape[1]
+    target_BK = target_probs_BPV[:, :k].gather(2, tokens_BK[..., None])[..., 0]
+    drafter_BK = (
+        torch.ones_like(target_BK)
+        if proposal.probs_BKV is None
+        else proposal.probs_BKV.gather(2, tokens_BK[..., None])[..., 0]
+    )
+    kept_BK = uniforms_BP[:, :k] * drafter_BK < target_BK
+    if proposal.valid_BK is not None:
+        kept_BK = kept_BK & proposal.valid_BK
+        drafted_B = proposal.valid_BK.sum(1)
+    else:
+        drafted_B = torch.full_like(tokens_BK[:, 0], k)
+    accepted_B = kept_BK.long().cumprod(1).sum(1)
+
+    stop_B11 = accepted_B[:, None, None]
+    weights_BV = target_probs_BPV.gather(1, stop_B11.expand(-1, 1, target_probs_BPV.shape[2]))[:, 0]
+    rejected_B1 = (accepted_B < drafted_B)[:, None]
+    residual_BV = _residual(proposal, weights_BV, accepted_B.clamp_max(k - 1))
+    # Rounding can leave a residual without mass, where p and q agree: then p itself.
+    residual_BV = torch.where(residual_BV.sum(1, keepdim=True) > 0, residual_BV, weights_BV)
+    added_B = draw(torch.where(rejected_B1, residual_BV, weights_BV), uniforms_BP[:, k])
+
+    tokens_BP = torch.cat((tokens_BK, added_B[:, None]), 1)
+    tokens_BP = tokens_BP.scatter(1, accepted_B[:, None], added_B[:, None])
+    return Verdict(tokens_BP, accepted_B + 1, drafted_B)
+
+
+def _residual(proposal: Proposal, target_BV: Tensor, place_B: Tensor) -> Tensor:
+    """max(p - q, 0) at one draft position of each row, not normalized."""
+    if proposal.probs_BKV is None:
+        token_B1 = proposal.tokens_BK.gather(1, place_B[:, None])
+        return target_BV.scatter(1, token_B1, 0.0)
+    place_B11 = place_B[:, None, None].expand(-1, 1, target_BV.shape[1])
+    return (target_BV - proposal.probs_BKV.gather(1, place_B11)[:, 0]).clamp_min(0)

@@ -1,0 +1,141 @@
+"""An LSTM on the target's last hidden state, which reads the tokens it drafts.
+
+The idea of Hydra (arXiv 2402.05109) and of ReDrafter (arXiv 2403.09919), a recurrent head, with the
+gates of Hochreiter and Schmidhuber (1997).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from litdraft.errors import UserError
+from litdraft.protocols import Context, Drafter, Lesson, Needs, Proposal, Seen, TargetSpec
+from litdraft.sampling import Sampling, choose
+
+
+@dataclass
+class State:
+    """The target's hidden state at the last token it has read: where a draft starts."""
+
+    hidden_BD: Tensor
+
+
+@dataclass
+class Unrolled:
+    """A draft under way: what the start gives to every step, and each layer's memory."""
+
+    start_nG: Tensor
+    short_LnW: list[Tensor]
+    long_LnW: list[Tensor]
+
+    def first(self, starts: int) -> None:
+        """Keep the first `starts` of each text (teacher-forced: rows, starts, features)."""
+        self.start_nG = self.start_nG[:, :starts]
+        self.short_LnW = [short[:, :starts] for short in self.short_LnW]
+        self.long_LnW = [long[:, :starts] for long in self.long_LnW]
+
+
+class LSTM(Drafter):
+    """`layers` layers of `width`; the head is the target's frozen unembedding, or one's own.
+
+    The memory starts as a function of the target's hidden state h_t, which also enters every step's
+    gates; step j reads the embedding of the j-th token behind x_t and predicts the next.
+    """
+
+    needs = Needs(hidden=True)
+
+    def __init__(
+        self, spec: TargetSpec, layers: int = 1, width: int = 256, head: str = "target"
+    ) -> None:
+        super().__init__()
+        if layers < 1 or width < 1 or head not in ("target", "own"):
+            raise UserError(
+                f"drafter=lstm was given layers={layers}, width={width}, head={head}: layers and "
+                "width must be at least 1, and head is target or own"
+            )
+        self.layers, self.width, self.head = layers, width, head
+        self.begin = nn.Linear(spec.width, 2 * layers * width)
+        self.start = nn.Linear(spec.width, 4 * width)
+        inputs = [spec.width] + [width] * (layers - 1)
+        # Input and recurrent weights of a layer are one matrix: one product a step.
+        self.gates = nn.ModuleList(nn.Linear(size + width, 4 * width) for size in inputs)
+        with torch.no_grad():
+            for gate in self.gates:
+                gate.bias[width : 2 * width] += 1.0  # remember at first (Jozefowicz et al., 2015)
+        if head == "own":
+            self.own = nn.Linear(width, spec.vocabulary, bias=False)
+        else:
+            self.out = nn.Linear(width, spec.width, bias=False)
+            self.norm = nn.RMSNorm(spec.width)
+
+    def allocate(self, rows: int, room: int, k: int) -> State:
+        weight = self.start.weight
+        return State(weight.new_zeros(rows, weight.shape[1]))
+
+    def observe(self, state: State, seen: Seen, context: Context) -> None:
+        read_B1 = (seen.count_B > 0)[:, None]
+        last_BD = seen.last_hidden_BD().to(state.hidden_BD.dtype)
+        torch.where(read_B1, last_BD, state.hidden_BD, out=state.hidden_BD)
+
+    def propose(
+        self, state: State, context: Context, k: int, warp: Sampling, uniforms_BK: Tensor
+    ) -> Proposal:
+        unrolled = self._begin(state.hidden_BD)
+        token_B = context.last_BP(1)[:, 0]
+        tokens, probs = [], []
+        for j in range(k):
+            states_BC = self._step(unrolled, token_B)
+            token_B, probs_BV = choose(self.unembed(states_BC, j), warp, uniforms_BK[:, j])
+            tokens.append(token_B)
+            if probs_BV is not None:
+                probs.append(probs_BV)
+        return Proposal(torch.stack(tokens, 1), torch.stack(probs, 1) if probs else None)
+
+    def states(self, lesson: Lesson) -> Tensor:
+        """states_BSKC from every start at once; later steps have fewer starts inside the text."""
+        assert lesson.hidden_BSD is not None
+        hidden_BSD, tokens_BT = lesson.hidden_BSD.to(self.start.weight.dtype), lesson.tokens_BT
+        rows, places = hidden_BSD.shape[:2]
+        unrolled = self._begin(hidden_BSD[:, : places - 1])
+        columns = []
+        for j in range(lesson.k):
+            starts = max(places - 1 - j, 0)
+            unrolled.first(starts)
+            states_BnC = self._step(unrolled, tokens_BT[:, 1 + j : 1 + j + starts])
+            columns.append(F.pad(states_BnC, (0, 0, places - starts, 0)))
+        return torch.stack(columns, 2)
+
+    def unembed(self, states_nC: Tensor, j: int) -> Tensor:
+        """logits_nV, the same head for every draft position."""
+        if self.head == "own":
+            own: Tensor = self.own(states_nC)
+            return own
+        target = self.__dict__["target"]
+        logits: Tensor = target.unembed(states_nC.to(target.dtype))
+        return logits
+
+    def _begin(self, hidden_nD: Tensor) -> Unrolled:
+        memory = self.begin(hidden_nD).tanh().chunk(2 * self.layers, -1)
+        short, long = list(memory[: self.layers]), list(memory[self.layers :])
+        return Unrolled(self.start(hidden_nD), short, long)
+
+    def _step(self, unrolled: Unrolled, token_n: Tensor) -> Tensor:
+        """Read one token; states_nC that predict the next."""
+        embedded_nD = self.__dict__["target"].embed(token_n)
+        below = F.rms_norm(embedded_nD, embedded_nD.shape[-1:]).to(self.start.weight.dtype)
+        for layer, gate in enumerate(self.gates):
+            gates_nG = gate(torch.cat((below, unrolled.short_LnW[layer]), -1))
+            if layer == 0:
+                gates_nG = gates_nG + unrolled.start_nG
+            enter, keep, show, new = gates_nG.split(self.width, -1)
+            long_nW = keep.sigmoid() * unrolled.long_LnW[layer] + enter.sigmoid() * new.tanh()
+            below = show.sigmoid() * long_nW.tanh()
+            unrolled.long_LnW[layer], unrolled.short_LnW[layer] = long_nW, below
+        if self.head == "own":
+            return below
+        states_nC: Tensor = self.norm(self.out(below))
+        return states_nC
