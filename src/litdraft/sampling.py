@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from litdraft.errors import UserError
+from litdraft.protocols import Warp
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def draw(weights_nV: Tensor, uniforms_n: Tensor) -> Tensor:
     return torch.minimum(tokens_n, last_n)
 
 
-def choose(logits_nV: Tensor, warp: Sampling, uniforms_n: Tensor) -> tuple[Tensor, Tensor | None]:
+def choose(logits_nV: Tensor, warp: Warp, uniforms_n: Tensor) -> tuple[Tensor, Tensor | None]:
     """A drafter's one step: tokens_n, and probs_nV they were drawn from (None when greedy)."""
     if warp.greedy:
         return logits_nV.argmax(-1), None

@@ -152,7 +152,7 @@ def drafter_of(config: DictConfig, spec: TargetSpec | None, tokenizer: Tokenizer
 
 def _without(config: DictConfig, group: str, keys: tuple[str, ...]) -> DictConfig:
     """A resolved copy of a group, some keys left out."""
-    node = config[group].copy()
+    node: DictConfig = config[group].copy()
     OmegaConf.set_struct(node, False)
     for key in keys:
         node.pop(key, None)

@@ -59,7 +59,7 @@ def flattened(config: Any, prefix: str = "") -> Iterator[str]:
 
 def _check_choice(override: Override, known: list[str]) -> None:
     value = override.value()
-    names = value.list if override.is_sweep_override() and hasattr(value, "list") else [value]
+    names = getattr(value, "list", [value])
     for name in names:
         if isinstance(name, str) and name not in known:
             group = override.key_or_group

@@ -64,7 +64,8 @@ class TextModule(L.LightningDataModule):
             self._training, self._validation = self._read()
 
     def train_dataloader(self) -> DataLoader[object]:
-        assert self._training is not None and self.trainer is not None
+        assert self._training is not None
+        assert self.trainer is not None
         rank, world = self.trainer.global_rank, self.trainer.world_size
         if len(self._training) < world:
             raise UserError(
@@ -75,10 +76,16 @@ class TextModule(L.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[object]:
         """Every row on exactly one process."""
-        assert self._validation is not None and self.trainer is not None
+        assert self._validation is not None
+        assert self.trainer is not None
         rank, world = self.trainer.global_rank, self.trainer.world_size
         mine = Subset(self._validation, range(rank, len(self._validation), world))
         return DataLoader(mine, batch_size=self.batch_size, collate_fn=collate)
+
+    def prompts(self) -> list[list[int]]:
+        """The prompts of the validation text."""
+        assert self._validation is not None
+        return self._validation.prompts()
 
     def materials(self) -> Materials:
         """The source's materials; opens the target where this process runs."""
@@ -92,7 +99,7 @@ class TextModule(L.LightningDataModule):
         materials = self.materials()
         held_out = self.source.held_out(materials, "validation", self.validation_prompts)
         if materials.writer is not None:
-            items = (held_out[index] for index in range(len(held_out)))
-            prompts = [row_T[:prompt].tolist() for row_T, prompt in items]
-            held_out = materials.writer.continued(prompts, self.max_new_tokens, self.sampling)
+            held_out = materials.writer.continued(
+                held_out.prompts(), self.max_new_tokens, self.sampling
+            )
         return self.source.training(materials), held_out

@@ -59,6 +59,11 @@ class Rows(Dataset[tuple[Tensor, int]]):
     def lists(self) -> list[list[int]]:
         return [self[index][0].tolist() for index in range(len(self))]
 
+    def prompts(self) -> list[list[int]]:
+        """The given part of every row."""
+        given = self.prompt_B.tolist()
+        return [row[:prompt] for row, prompt in zip(self.lists(), given, strict=True)]
+
     def save(self, path: Path) -> None:
         tensors = {"tokens": self.tokens_n, "length": self.length_B, "prompt": self.prompt_B}
         with replacing(path) as temporary:

@@ -33,4 +33,4 @@ class Decoder(Protocol):
         max_new_tokens: int,
         rows: Sequence[int] | None = None,
     ) -> Generation:
-        """Continue prompts; `rows` are their numbers in the whole work, which key the randomness."""
+        """Continue prompts; `rows` are their numbers in the whole work: keys of the randomness."""

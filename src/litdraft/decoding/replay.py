@@ -78,7 +78,7 @@ def replay(accept_BSK: Tensor, length_B: Tensor, prompt_B: Tensor, complete: boo
     A round counts if all its drafts stand inside the text. `complete` says that the text ends
     where the last round ended: then every round counts, and what lies outside was never kept.
     """
-    rows, places, k = accept_BSK.shape
+    places, k = accept_BSK.shape[1:]
     place_S = torch.arange(places, device=accept_BSK.device)
     inside_BS = place_S < (length_B - 1)[:, None]
     accept_BSK = torch.where(inside_BS[..., None], accept_BSK, 0.0).double()

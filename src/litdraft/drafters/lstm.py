@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from litdraft.errors import UserError
-from litdraft.protocols import Context, Drafter, Lesson, Needs, Proposal, Seen, TargetSpec
-from litdraft.sampling import Sampling, choose
+from litdraft.protocols import Context, Drafter, Lesson, Needs, Proposal, Seen, TargetSpec, Warp
+from litdraft.sampling import choose
 
 
 @dataclass
@@ -62,9 +62,10 @@ class LSTM(Drafter):
         self.start = nn.Linear(spec.width, 4 * width)
         inputs = [spec.width] + [width] * (layers - 1)
         # Input and recurrent weights of a layer are one matrix: one product a step.
-        self.gates = nn.ModuleList(nn.Linear(size + width, 4 * width) for size in inputs)
+        gates = [nn.Linear(size + width, 4 * width) for size in inputs]
+        self.gates = nn.ModuleList(gates)
         with torch.no_grad():
-            for gate in self.gates:
+            for gate in gates:
                 gate.bias[width : 2 * width] += 1.0  # remember at first (Jozefowicz et al., 2015)
         if head == "own":
             self.own = nn.Linear(width, spec.vocabulary, bias=False)
@@ -82,7 +83,7 @@ class LSTM(Drafter):
         torch.where(read_B1, last_BD, state.hidden_BD, out=state.hidden_BD)
 
     def propose(
-        self, state: State, context: Context, k: int, warp: Sampling, uniforms_BK: Tensor
+        self, state: State, context: Context, k: int, warp: Warp, uniforms_BK: Tensor
     ) -> Proposal:
         unrolled = self._begin(state.hidden_BD)
         token_B = context.last_BP(1)[:, 0]
@@ -99,7 +100,7 @@ class LSTM(Drafter):
         """states_BSKC from every start at once; later steps have fewer starts inside the text."""
         assert lesson.hidden_BSD is not None
         hidden_BSD, tokens_BT = lesson.hidden_BSD.to(self.start.weight.dtype), lesson.tokens_BT
-        rows, places = hidden_BSD.shape[:2]
+        places = hidden_BSD.shape[1]
         unrolled = self._begin(hidden_BSD[:, : places - 1])
         columns = []
         for j in range(lesson.k):

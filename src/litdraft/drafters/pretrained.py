@@ -18,8 +18,8 @@ from litdraft.models.cache import StaticCache
 from litdraft.models.llama import Llama, LlamaConfig
 from litdraft.models.tokenizer import Tokenizer, open_tokenizer, same_tokens
 from litdraft.models.weights import load_llama, open_checkpoint
-from litdraft.protocols import Context, Drafter, Lesson, Proposal, Seen, TargetSpec
-from litdraft.sampling import Sampling, choose
+from litdraft.protocols import Context, Drafter, Lesson, Proposal, Seen, TargetSpec, Warp
+from litdraft.sampling import choose
 
 
 @dataclass
@@ -98,7 +98,7 @@ class Pretrained(Drafter):
         torch.minimum(cache.length_B, context.length_B - 1, out=cache.length_B)
 
     def propose(
-        self, state: State, context: Context, k: int, warp: Sampling, uniforms_BK: Tensor
+        self, state: State, context: Context, k: int, warp: Warp, uniforms_BK: Tensor
     ) -> Proposal:
         cache = state.cache
         lacking_B = context.length_B - cache.length_B
@@ -108,7 +108,8 @@ class Pretrained(Drafter):
         last_B1D = (lacking_B - 1)[:, None, None].expand(-1, 1, hidden_B2D.shape[2])
         hidden_BD = hidden_B2D.gather(1, last_B1D)[:, 0]
         one_B = torch.ones_like(lacking_B)
-        tokens, probs = [], []
+        tokens: list[Tensor] = []
+        probs: list[Tensor] = []
         for j in range(k):
             if j > 0:
                 hidden_BD = self.model.read(tokens[-1][:, None], cache)[0][:, 0]

@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -159,7 +160,7 @@ class DrafterModule(L.LightningModule):
         for j, rate in enumerate(replay.conditional_K.tolist(), start=1):
             self.log(f"val/conditional_acceptance_{j}", rate)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         trained = (p for p in self.drafter.parameters() if p.requires_grad)
         optimizer = self._optimizer(trained)
         total = int(self.trainer.estimated_stepping_batches)

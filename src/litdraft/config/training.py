@@ -1,0 +1,135 @@
+"""One training job, from a composed config to a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBarTheme
+from lightning.pytorch.loggers import CSVLogger, Logger
+from omegaconf import DictConfig
+
+from litdraft.config.build import (
+    build,
+    datamodule_of,
+    drafter_of,
+    dtype_of,
+    own_device,
+    plain,
+    sampling_of,
+    target_opener,
+    tokenizer_of,
+)
+from litdraft.data.module import TextModule
+from litdraft.errors import UserError
+from litdraft.models.tokenizer import Tokenizer
+from litdraft.models.weights import save_hf_folder
+from litdraft.training.callbacks import LastValidation, Probe
+from litdraft.training.module import DrafterModule
+
+CHECKPOINTS = "checkpoints"
+BEST, LAST = "best", "last"
+METRICS = "metrics.csv"
+
+
+def train(config: DictConfig, folder: Path) -> float:
+    """Train in `folder`; the best value of what is monitored.
+
+    UserError before any work if the input cannot be right.
+    """
+    last = folder / CHECKPOINTS / f"{LAST}.ckpt"
+    _check_resume(config, folder, last)
+    L.seed_everything(config.seed, workers=True, verbose=False)
+    open_target = target_opener(config, dtype_of(config.dtype))
+    target = open_target(own_device(config.trainer.accelerator)) if open_target else None
+    tokenizer = tokenizer_of(config, target, folder)
+    datamodule = datamodule_of(config, tokenizer, open_target)
+    module = DrafterModule(
+        lambda spec: drafter_of(config, spec, tokenizer),
+        open_target,
+        build(config.objective),
+        build(config.optimizer),
+        build(config.schedule),
+        k=config.k,
+        sampling=sampling_of(config),
+        config=plain(config),
+    )
+    module.configure_model()  # a wrong drafter is told before the target writes its text
+    checkpoint = _checkpoint(module, folder)
+    trainer: L.Trainer = build(
+        config.trainer,
+        default_root_dir=str(folder),
+        logger=_loggers(config, folder),
+        callbacks=[checkpoint, *_callbacks(config, datamodule, module)],
+    )
+    trainer.fit(module, datamodule, ckpt_path=last if config.resume else None, weights_only=True)
+    if module.target is None and trainer.is_global_zero:
+        _save_language_model(module, checkpoint.best_model_path, folder, tokenizer)
+    score = checkpoint.best_model_score
+    return float("nan") if score is None else float(score)
+
+
+def _check_resume(config: DictConfig, folder: Path, last: Path) -> None:
+    if config.resume and not last.exists():
+        raise UserError(
+            f"resume=true was given, but there is no {last}: "
+            "give name=... of an interrupted run, or leave out resume"
+        )
+    if not config.resume and last.exists():
+        raise UserError(
+            f"{folder} holds a trained run already: resume=true takes it up again, "
+            "name=... starts another beside it"
+        )
+
+
+def _checkpoint(module: DrafterModule, folder: Path) -> ModelCheckpoint:
+    monitor, mode = module.monitor
+    return ModelCheckpoint(
+        dirpath=folder / CHECKPOINTS,
+        filename=BEST,
+        monitor=monitor,
+        mode=mode,
+        save_last=True,
+        save_on_train_epoch_end=False,  # behind the validation, which it judges by
+        enable_version_counter=False,
+    )
+
+
+def _callbacks(
+    config: DictConfig, datamodule: TextModule, module: DrafterModule
+) -> list[L.Callback]:
+    callbacks: list[L.Callback] = [
+        LastValidation(),
+        LearningRateMonitor("step"),
+        RichProgressBar(theme=RichProgressBarTheme(metrics_format=".3f"), leave=True),
+    ]
+    if module.target is not None and config.probe_prompts > 0:
+        callbacks.append(Probe(datamodule, config.probe_prompts))
+    return callbacks
+
+
+def _loggers(config: DictConfig, folder: Path) -> list[Logger]:
+    """metrics.csv always; what the user chose beside it."""
+    metrics = folder / METRICS
+    if metrics.exists():  # Lightning would start the file again
+        number = len(list(folder.glob("metrics.*.csv"))) + 1
+        metrics.rename(folder / f"metrics.{number}.csv")
+    loggers: list[Logger] = [CSVLogger(folder, name="", version="")]
+    if config.logger is not None:
+        loggers.append(build(config.logger, save_dir=str(folder), name=config.name))
+    return loggers
+
+
+def _save_language_model(
+    module: DrafterModule, best: str, folder: Path, tokenizer: Tokenizer
+) -> None:
+    """A drafter that is a language model can be a target: write it as one."""
+    state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
+    module.load_state_dict(state)
+    model: Any = module.drafter.model
+    extra = [folder / "tokenizer.model"]
+    ends = () if tokenizer.eos is None else (tokenizer.eos,)
+    save_hf_folder(model, folder / "model", torch.bfloat16, tokenizer.bos, ends, extra)

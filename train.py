@@ -1,0 +1,23 @@
+"""Train a drafter: python train.py drafter=lstm k=3. All keys: python train.py --help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+from litdraft.config.entry import prepared, run_job
+from litdraft.config.training import train
+
+CONF = Path(__file__).resolve().parent / "conf"
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+def main(config: DictConfig) -> float:
+    return run_job(train, config)
+
+
+if __name__ == "__main__":
+    prepared(CONF, "train")
+    main()
