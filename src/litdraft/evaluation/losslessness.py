@@ -1,0 +1,98 @@
+"""Judging every emitted token: the target's own choice, a near tie, or a bug.
+
+A pass over k + 1 rows rounds otherwise than a pass over one row, so greedy texts may part where
+two tokens are all but equally likely. What was emitted is therefore read once more, teacher-forced
+and in float32: each token must be the argmax, or lie as close to it as this dtype can tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from litdraft.protocols import Target
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """Integer sums over prompts and tokens."""
+
+    prompts: int = 0
+    identical: int = 0
+    near_ties: int = 0
+    mismatches: int = 0
+
+    def __add__(self, other: Verdicts) -> Verdicts:
+        return Verdicts(
+            self.prompts + other.prompts,
+            self.identical + other.identical,
+            self.near_ties + other.near_ties,
+            self.mismatches + other.mismatches,
+        )
+
+
+@torch.no_grad()
+def judge(
+    reference: Target,
+    prompts: Sequence[Sequence[int]],
+    emitted: Sequence[Sequence[int]],
+    plain: Sequence[Sequence[int]],
+    tolerance: float,
+) -> Verdicts:
+    """Judge greedy texts by the float32 `reference`.
+
+    identical counts the prompts whose text equals the plainly decoded one token for token;
+    near_ties the tokens that are not the argmax but within `tolerance` (in logits) of it.
+    """
+    total = Verdicts()
+    for prompt, text, other in zip(prompts, emitted, plain, strict=True):
+        gaps_S = shortfall(logits_behind(reference, prompt, text), torch.tensor(text))
+        total += Verdicts(
+            prompts=1,
+            identical=int(list(text) == list(other)),
+            near_ties=int(((gaps_S > 0) & (gaps_S <= tolerance)).sum()),
+            mismatches=int((gaps_S > tolerance).sum()),
+        )
+    return total
+
+
+def shortfall(logits_SV: Tensor, tokens_S: Tensor) -> Tensor:
+    """How far each token's logit lies below the best one; 0 for the argmax."""
+    tokens_S = tokens_S.to(logits_SV.device)
+    chosen_S = logits_SV.gather(1, tokens_S[:, None])[:, 0]
+    gaps_S = logits_SV.amax(1) - chosen_S
+    return torch.where(logits_SV.argmax(1) == tokens_S, 0.0, gaps_S)
+
+
+@torch.no_grad()
+def logits_behind(target: Target, prompt: Sequence[int], text: Sequence[int]) -> Tensor:
+    """logits_SV that each token of a text was chosen from; teacher-forced, one pass."""
+    tokens_BP = torch.tensor([[*prompt, *text][:-1]], device=target.device)
+    hidden_PD = target.read(tokens_BP).hidden_BPD[0, len(prompt) - 1 :]
+    return target.unembed(hidden_PD).float()
+
+
+@torch.no_grad()
+def measured_error(
+    reference: Target, decoding: Target, prompt: Sequence[int], text: Sequence[int], k: int
+) -> float:
+    """Largest difference in logits between float32 and decoding, in decoding's own shapes.
+
+    The decoding target reads the prompt and then k + 1 tokens a pass behind its cache, in its
+    own dtype. Both errors of a comparison count, so a near tie is a gap within twice this.
+    """
+    exact_SV = logits_behind(reference, prompt, text)
+    cache = decoding.allocate(1, len(prompt) + len(text) + k + 1)
+    tokens_B = torch.tensor([[*prompt, *text][:-1]], device=decoding.device)
+    passes, first = [], 0
+    while first < tokens_B.shape[1]:
+        count = len(prompt) if first == 0 else k + 1
+        some_BP = tokens_B[:, first : first + count]
+        passes.append(decoding.read(some_BP, cache).hidden_BPD[0])
+        cache.keep(torch.full_like(cache.length_B, some_BP.shape[1]))
+        first += count
+    hidden_SD = torch.cat(passes)[len(prompt) - 1 :]
+    return float((decoding.unembed(hidden_SD).float() - exact_SV).abs().max())

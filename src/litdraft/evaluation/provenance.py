@@ -1,0 +1,66 @@
+"""The evidence that a number carries."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("litdraft", "torch", "lightning", "transformers", "hydra-core")
+
+
+def command() -> str:
+    """The command line as one would type it again; no folder of this machine in it."""
+    words = []
+    for word in (Path(sys.argv[0]).name, *sys.argv[1:]):
+        words.append(shlex.quote(word.replace(f"{Path.cwd()}/", "")))
+    return " ".join(("python", *words))
+
+
+def commit() -> str | None:
+    """The commit this code stands at, with -dirty where files differ; None outside a checkout."""
+    here = Path(__file__).resolve().parent
+    try:
+        told = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=8", "--exclude=*"],
+            cwd=here, capture_output=True, text=True, check=True, timeout=10,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return told.stdout.strip() or None
+
+
+def versions() -> dict[str, str]:
+    found = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), **found}
+
+
+def device(where: torch.device) -> str:
+    """The processor's name and how much of it is used."""
+    if where.type == "cuda":
+        return str(torch.cuda.get_device_name(where))
+    return f"{_cpu()}, {torch.get_num_threads()} threads"
+
+
+def provenance(where: torch.device) -> dict[str, Any]:
+    return {
+        "command": command(),
+        "commit": commit(),
+        "versions": versions(),
+        "device": device(where),
+    }
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
