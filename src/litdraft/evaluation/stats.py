@@ -115,4 +115,5 @@ def paired_bootstrap(
 
 def _ratio(sums_4: Tensor) -> Tensor:
     baseline_seconds, baseline_tokens, seconds, tokens = sums_4
-    return (baseline_seconds / baseline_tokens) / (seconds / tokens)
+    ratio: Tensor = (baseline_seconds / baseline_tokens) / (seconds / tokens)
+    return ratio

@@ -1,0 +1,188 @@
+"""report.json, report.md and what the terminal shows: one dictionary, told three times."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from litdraft.evaluation.benchmark import speedup, tokens_per_second
+from litdraft.evaluation.losslessness import Verdicts
+from litdraft.evaluation.stats import Counts, Interval
+from litdraft.models.files import replacing
+
+FLOORS = ("lookup", "untrained")
+
+
+def acceptance(counts: Counts) -> dict[str, Any]:
+    """What rounds tell: rates from counts."""
+    return {
+        "mean_acceptance_length": counts.mean_acceptance_length,
+        "acceptance_rate": counts.acceptance_rate,
+        "conditional_acceptance": counts.conditional_acceptance,
+        "survival": counts.survival,
+        "accepted_lengths": counts.lengths_N.tolist(),
+        "rounds": counts.rounds,
+    }
+
+
+def speed(times_n6: Any) -> dict[str, Any]:
+    """What the clock tells: decoding alone, and with the prefill beside it."""
+    plain, drafted = tokens_per_second(times_n6)
+    prefill = times_n6[:, [0, 3]].sum(0)
+    return {
+        "tokens_per_second": drafted,
+        "baseline_tokens_per_second": plain,
+        "speedup": interval(speedup(times_n6)),
+        "speedup_with_prefill": interval(speedup(times_n6, with_prefill=True)),
+        "prefill_seconds": {"baseline": float(prefill[0]), "drafted": float(prefill[1])},
+        "timed_batches": len(times_n6),
+        "tokens": int(times_n6[:, 5].sum()),
+    }
+
+
+def interval(found: Interval) -> dict[str, float]:
+    return found._asdict()
+
+
+def losslessness(verdicts: Verdicts, tolerance: float) -> dict[str, Any]:
+    return {
+        "prompts": verdicts.prompts,
+        "identical": verdicts.identical,
+        "near_ties": verdicts.near_ties,
+        "mismatches": verdicts.mismatches,
+        "tolerance": tolerance,
+    }
+
+
+def share(repeated: int, total: int) -> float:
+    return repeated / max(total, 1)
+
+
+def headline(report: dict[str, Any]) -> str:
+    """The first thing a reader should know, also when it is disappointing."""
+    drafter, ours = report["drafter"], report["mean_acceptance_length"]
+    lookup = report["floor"]["lookup"]["mean_acceptance_length"]
+    value, low, high = (report["speedup"][key] for key in ("value", "low", "high"))
+    if report["losslessness"]["mismatches"]:
+        bad = report["losslessness"]["mismatches"]
+        return f"NOT LOSSLESS: {bad} emitted tokens are not the target's. This is a bug."
+    pace = f"decodes {value:.2f} times as fast [{low:.2f}, {high:.2f}]"
+    if drafter != "lookup" and lookup >= ours:
+        return (
+            f"Prompt lookup beats {drafter}: {lookup:.2f} tokens a round against {ours:.2f}; "
+            f"with {drafter} {report['target']} {pace}."
+        )
+    return f"With {drafter} {report['target']} {pace}, {ours:.2f} tokens a round."
+
+
+def rows(report: dict[str, Any]) -> list[list[str]]:
+    """Mean acceptance lengths: drafter and floors, at both temperatures."""
+    table = []
+    for block in (report, report["beside"]):
+        name = "greedy" if block["temperature"] == 0 else f"temperature {block['temperature']:g}"
+        floors = [f"{block['floor'][floor]['mean_acceptance_length']:.3f}" for floor in FLOORS]
+        table.append(
+            [
+                name,
+                f"{block['mean_acceptance_length']:.3f}",
+                f"{block['predicted_mean_acceptance_length']:.3f}",
+                *floors,
+                f"{100 * block['acceptance_rate']:.1f} %",
+                f"{100 * block['repeated_4grams']:.1f} %",
+            ]
+        )
+    return table
+
+
+COLUMNS = ["", "drafter", "by replay", "lookup", "untrained", "drafts accepted", "repeated 4-grams"]
+
+
+def markdown(report: dict[str, Any]) -> str:
+    lossless, pace = report["losslessness"], report["speedup"]
+    prefill = report["speedup_with_prefill"]
+    positions = zip(report["conditional_acceptance"], report["survival"], strict=True)
+    lines = [
+        f"# {report['drafter']} drafting for {report['target']}, k = {report['k']}",
+        "",
+        f"**{headline(report)}**",
+        "",
+        "Mean acceptance length, in tokens a round:",
+        "",
+        *table([COLUMNS, *rows(report)]),
+        "",
+        "Floors are measured by replay on the same texts. Small models loop, and loops are easy "
+        "to draft: look at the share of repeated 4-grams.",
+        "",
+        *table(
+            [
+                ["draft position", "accepted where reached", "accepted of all rounds"],
+                *(
+                    [str(j), f"{100 * c:.1f} %", f"{100 * s:.1f} %"]
+                    for j, (c, s) in enumerate(positions, start=1)
+                ),
+            ]
+        ),
+        "",
+        "![acceptance](acceptance.png) ![lengths](lengths.png) ![speed](speed.png)",
+        "",
+        *table(
+            [
+                ["", "value"],
+                ["tokens per second, plain", f"{report['baseline_tokens_per_second']:.1f}"],
+                ["tokens per second, drafted", f"{report['tokens_per_second']:.1f}"],
+                ["speedup of decoding", "{value:.3f} [{low:.3f}, {high:.3f}]".format(**pace)],
+                ["speedup with prefill", "{value:.3f} [{low:.3f}, {high:.3f}]".format(**prefill)],
+                ["prompts", f"{report['prompts']}, {report['tokens']} tokens behind the first"],
+                ["prompts with identical greedy text", f"{lossless['identical']}"],
+                ["near ties", f"{lossless['near_ties']} (within {lossless['tolerance']:.1e})"],
+                ["mismatches", f"{lossless['mismatches']}"],
+            ]
+        ),
+        "",
+        "Intervals: 95 %, paired bootstrap over what was timed together "
+        f"({report['timed_batches']} batches of {report['batch']}). Losslessness is judged on a "
+        "greedy run, every token by a teacher-forced float32 pass.",
+        "",
+        f"`{report['command']}`",
+        "",
+        f"commit {report['commit']}, {report['device']}, {report['dtype']}, seed "
+        f"{report['seed']}, compile {report['compile']}, "
+        + ", ".join(f"{name} {version}" for name, version in report["versions"].items()),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def table(cells: list[list[str]]) -> list[str]:
+    """Markdown, the first row its head."""
+    head, *body = ["| " + " | ".join(line) + " |" for line in cells]
+    return [head, "|" + " --- |" * len(cells[0]), *body]
+
+
+def write(report: dict[str, Any], folder: Path) -> None:
+    with replacing(folder / "report.json") as path:
+        path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    with replacing(folder / "report.md") as path:
+        path.write_text(markdown(report), encoding="utf-8")
+
+
+def show(report: dict[str, Any], folder: Path) -> None:
+    """The headline and one table; the rest is in report.md."""
+    console = Console(highlight=False)
+    seen = Table(*COLUMNS, title="mean acceptance length", title_justify="left")
+    for line in rows(report):
+        seen.add_row(*line)
+    lossless = report["losslessness"]
+    console.print(f"\n[bold]{headline(report)}[/]")
+    console.print(seen)
+    console.print(
+        f"{report['baseline_tokens_per_second']:.0f} tokens/s plain, "
+        f"{report['tokens_per_second']:.0f} with the drafter; {lossless['identical']} of "
+        f"{lossless['prompts']} greedy texts identical, {lossless['near_ties']} near ties, "
+        f"{lossless['mismatches']} mismatches"
+    )
+    console.print(f"report: {folder}/report.md, report.json and three plots")
