@@ -39,7 +39,7 @@ def row(job: Path) -> dict[str, str]:
         outcome = {
             "mean acceptance length": f"{report['mean_acceptance_length']:.3f}",
             "predicted": f"{report['predicted_mean_acceptance_length']:.3f}",
-            "lookup": f"{report['floor']['lookup']['mean_acceptance_length']:.3f}",
+            "lookup": f"{report['floor']['lookup']:.3f}",
             "speedup": "{value:.2f} [{low:.2f}, {high:.2f}]".format(**report["speedup"]),
             "mismatches": str(report["losslessness"]["mismatches"]),
             "outcome": "done",
