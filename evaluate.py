@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from litdraft.config.entry import prepared, run_job
+from litdraft.config.entry import exit_code, prepared, run_job
 from litdraft.config.evaluation import evaluate
+from litdraft.config.restore import restored
 
 CONF = Path(__file__).resolve().parent / "conf"
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
 def main(config: DictConfig) -> float:
-    return run_job(evaluate, config)
+    arguments = list(HydraConfig.get().overrides.task)
+    return run_job(evaluate, restored(config, arguments))
 
 
 if __name__ == "__main__":
     prepared(CONF, "evaluate")
     main()
+    sys.exit(exit_code())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
 
-from litdraft.config.entry import prepared, run_job
+from litdraft.config.entry import exit_code, prepared, run_job
 from litdraft.config.training import train
 
 CONF = Path(__file__).resolve().parent / "conf"
@@ -21,3 +22,4 @@ def main(config: DictConfig) -> float:
 if __name__ == "__main__":
     prepared(CONF, "train")
     main()
+    sys.exit(exit_code())

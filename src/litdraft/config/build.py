@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue
 
 from litdraft.data.module import TextModule
 from litdraft.data.source import Source
@@ -38,17 +38,12 @@ DATAMODULE_KEYS = ("batch_size", "validation_prompts", "validation_tokens", "cac
 
 
 def build(node: DictConfig, **extra: Any) -> Any:
-    """Instantiate a group with plain arguments; UserError if a mandatory key has no value."""
+    """Instantiate a group with plain arguments; what a constructor tells the user comes bare."""
+    # Runtime objects go in behind Hydra's back, which would take a dataclass for a config.
     try:
-        return instantiate(node, _convert_="all", **extra)
-    except MissingMandatoryValue as error:
-        key = error.full_key or str(error)
-        raise UserError(f"{key} has no value: give {key}=... on the command line") from None
-    except Exception as error:
-        # Hydra wraps what a constructor raises; a user's error should reach the user bare.
-        if isinstance(error.__cause__, UserError):
-            raise error.__cause__ from None
-        raise
+        return instantiate(node, _convert_="all", _partial_=True)(**extra)
+    except InstantiationException as error:
+        raise UserError(str(error).splitlines()[0]) from error
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -79,10 +74,7 @@ def target_opener(config: DictConfig, dtype: torch.dtype) -> OpenTarget | None:
     """Opens the target once a device; None for target=null."""
     if config.target is None:
         return None
-    node = config.target.copy()
-    OmegaConf.set_struct(node, False)
-    node.pop("tokenizer", None)
-    OmegaConf.resolve(_rooted(config, "target", node))
+    node = _without(config, "target", ("tokenizer",))
 
     @functools.cache
     def open_on(device: torch.device) -> Target:
@@ -95,13 +87,7 @@ def target_opener(config: DictConfig, dtype: torch.dtype) -> OpenTarget | None:
 def tokenizer_of(config: DictConfig, target: Target | None, folder: Path) -> Tokenizer:
     """The target's tokenizer; without a target one trained on the text, kept in the run folder."""
     if target is not None:
-        try:
-            tokenizer = open_tokenizer(config.target.tokenizer)
-        except MissingMandatoryValue:
-            raise UserError(
-                "target.tokenizer has no value: give target.tokenizer=FILE, a tokenizer.model "
-                "or a tokenizer.json"
-            ) from None
+        tokenizer = open_tokenizer(config.target.tokenizer)
         check_tokenizer(tokenizer, target.spec.vocabulary)
         return tokenizer
     if config.tokenizer_pieces is None:
@@ -151,17 +137,17 @@ def drafter_of(config: DictConfig, spec: TargetSpec | None, tokenizer: Tokenizer
 
 
 def _without(config: DictConfig, group: str, keys: tuple[str, ...]) -> DictConfig:
-    """A resolved copy of a group, some keys left out."""
+    """A resolved copy of a group, some keys left out; UserError if a key has no value."""
     node: DictConfig = config[group].copy()
-    OmegaConf.set_struct(node, False)
-    for key in keys:
-        node.pop(key, None)
-    OmegaConf.resolve(_rooted(config, group, node))
-    return node
-
-
-def _rooted(config: DictConfig, group: str, node: DictConfig) -> DictConfig:
-    """The node, seeing the whole config when it resolves interpolations."""
+    # Interpolations see the whole config through the parent.
     node._set_parent(config)
     node._set_key(group)
+    for key in node:
+        if OmegaConf.is_missing(node, key):
+            raise UserError(f"{group}.{key} has no value: give {group}.{key}=...")
+    OmegaConf.set_struct(node, False)
+    for key in keys:
+        if key in node:
+            del node[key]
+    OmegaConf.resolve(node)
     return node

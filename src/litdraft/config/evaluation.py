@@ -235,7 +235,7 @@ def _summed(fabric: Fabric, sums: dict[str, Tensor]) -> dict[str, Tensor]:
     if fabric.world_size == 1:
         return sums
     here = {name: value.to(fabric.device) for name, value in sums.items()}
-    summed: dict[str, Tensor] = fabric.all_reduce(here, reduce_op="sum")
+    summed: Any = fabric.all_reduce(here, reduce_op="sum")
     return {name: value.cpu() for name, value in summed.items()}
 
 

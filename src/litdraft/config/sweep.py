@@ -21,12 +21,15 @@ REPORT = "report.json"
 class SweepTable(Callback):
     """Reads what every job left in its folder; a failed job is a row that says why."""
 
+    failures = 0  # of the last sweep: the exit status
+
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
         rows = [row(job) for job in sorted(folder.iterdir()) if (job / ".hydra").is_dir()]
         if rows:
             write(rows, folder)
             show(rows, folder)
+        SweepTable.failures = len(list(folder.glob(f"*/{ERROR}")))
 
 
 def row(job: Path) -> dict[str, str]:
@@ -45,11 +48,6 @@ def row(job: Path) -> dict[str, str]:
             "outcome": "done",
         }
     return {**asked, **(outcome or {"outcome": "no report"}), "folder": job.name}
-
-
-def failed(folder: Path) -> bool:
-    """Whether a job of the sweep failed."""
-    return any(folder.glob(f"*/{ERROR}"))
 
 
 def write(rows: list[dict[str, str]], folder: Path) -> None:

@@ -1,0 +1,58 @@
+"""evaluate.py run=...: target, drafter and data as the run had them; the command line wins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra import compose
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from litdraft.errors import UserError
+
+GROUPS = ("target", "drafter", "data")
+KEYS = ("k", "seed", "dtype", "temperature", "top_k", "top_p")
+
+
+def with_choices(arguments: Sequence[str]) -> list[str]:
+    """The command line, the run's own choices of groups put before it."""
+    run = _value(arguments, "run")
+    if run is None:
+        return list(arguments)
+    path = Path(run) / ".hydra" / "hydra.yaml"
+    if not path.exists():
+        known = sorted(str(p.parent.parent) for p in Path("outputs").glob("*/.hydra"))
+        there = f": there is {', '.join(known[:5])}" if known else ": train one with train.py"
+        raise UserError(f"run={run} is no run folder{there}")
+    choices = OmegaConf.load(path).hydra.runtime.choices
+    chosen = {group: choices.get(group) for group in GROUPS}
+    own = [f"{group}={choice or 'null'}" for group, choice in chosen.items()]
+    mine = [argument for argument in own if _value(arguments, argument.split("=")[0]) is None]
+    return [*mine, *arguments]
+
+
+def restored(config: DictConfig, arguments: Sequence[str]) -> DictConfig:
+    """A config composed from `with_choices`, filled with the run's own values."""
+    if config.run is None:
+        return config
+    saved = OmegaConf.load(Path(config.run) / ".hydra" / "config.yaml")
+    OmegaConf.set_struct(config, False)
+    for key in (*GROUPS, *KEYS):
+        if _value(arguments, key) is None:
+            config[key] = saved[key]
+    for override in OverridesParser.create().parse_overrides(list(arguments)):
+        if override.key_or_group not in GROUPS:
+            OmegaConf.update(config, override.key_or_group, override.value())
+    return config
+
+
+def evaluation_config(arguments: Sequence[str]) -> DictConfig:
+    """What `python evaluate.py ARGUMENTS` would run; Hydra must be initialized."""
+    return restored(compose("evaluate", with_choices(arguments)), arguments)
+
+
+def _value(arguments: Sequence[str], key: str) -> str | None:
+    """The last value given to a key."""
+    found = [a.split("=", 1)[1] for a in arguments if a.startswith(f"{key}=")]
+    return found[-1].strip("'\"") if found else None
