@@ -9,14 +9,14 @@ import hydra
 from omegaconf import DictConfig
 
 from litdraft.config.entry import exit_code, prepared, run_job
-from litdraft.config.training import train
+from litdraft.config.job import train_and_evaluate
 
 CONF = Path(__file__).resolve().parent / "conf"
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(config: DictConfig) -> float:
-    return run_job(train, config)
+    return run_job(train_and_evaluate, config)
 
 
 if __name__ == "__main__":

@@ -142,7 +142,7 @@ def _without(config: DictConfig, group: str, keys: tuple[str, ...]) -> DictConfi
     # Interpolations see the whole config through the parent.
     node._set_parent(config)
     node._set_key(group)
-    for key in node:
+    for key in map(str, node):
         if OmegaConf.is_missing(node, key):
             raise UserError(f"{group}.{key} has no value: give {group}.{key}=...")
     OmegaConf.set_struct(node, False)

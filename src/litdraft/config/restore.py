@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra import compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -36,7 +37,7 @@ def restored(config: DictConfig, arguments: Sequence[str]) -> DictConfig:
     """A config composed from `with_choices`, filled with the run's own values."""
     if config.run is None:
         return config
-    saved = OmegaConf.load(Path(config.run) / ".hydra" / "config.yaml")
+    saved: Any = OmegaConf.load(Path(config.run) / ".hydra" / "config.yaml")
     OmegaConf.set_struct(config, False)
     for key in (*GROUPS, *KEYS):
         if _value(arguments, key) is None:

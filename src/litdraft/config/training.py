@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, Ri
 from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBarTheme
 from lightning.pytorch.loggers import CSVLogger, Logger
 from omegaconf import DictConfig
+from rich.console import Console
 
 from litdraft.config.build import (
     build,
@@ -25,6 +27,8 @@ from litdraft.config.build import (
 )
 from litdraft.data.module import TextModule
 from litdraft.errors import UserError
+from litdraft.evaluation.provenance import provenance
+from litdraft.models.files import replacing
 from litdraft.models.tokenizer import Tokenizer
 from litdraft.models.weights import save_hf_folder
 from litdraft.training.callbacks import LastValidation, Probe
@@ -68,8 +72,32 @@ def train(config: DictConfig, folder: Path) -> float:
     trainer.fit(module, datamodule, ckpt_path=last if config.resume else None, weights_only=True)
     if module.target is None and trainer.is_global_zero:
         _save_language_model(module, checkpoint.best_model_path, folder, tokenizer)
-    score = checkpoint.best_model_score
-    return float("nan") if score is None else float(score)
+    best = checkpoint.best_model_score
+    score = float("nan") if best is None else float(best)
+    if trainer.is_global_zero:
+        _conclude(config, folder, module, score)
+    return score
+
+
+def _conclude(config: DictConfig, folder: Path, module: DrafterModule, score: float) -> None:
+    """manifest.json, and what to do next."""
+    name, _ = module.monitor
+    trained = sum(p.numel() for p in module.drafter.parameters() if p.requires_grad)
+    manifest = {
+        name: score,
+        "parameters": trained,
+        "target": None if module.target is None else module.target.spec.name,
+        "config": plain(config),
+        **provenance(module.device),
+    }
+    with replacing(folder / "manifest.json") as path:
+        path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"{trained:,} parameters trained; best {name} {score:.3f}; run folder {folder}")
+    if module.target is None:
+        console.print(f"use it: python train.py target=llama target.path={folder / 'model'}")
+    else:
+        console.print(f"evaluate it: python evaluate.py run={folder}")
 
 
 def _check_resume(config: DictConfig, folder: Path, last: Path) -> None:
