@@ -18,7 +18,7 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 run: $(READY) ## set up, train the default drafter on the embedded target, evaluate it
-	@$(PY) train.py name=$(notdir $(RUN))
+	@$(PY) train.py name=$(notdir $(RUN)) $(if $(wildcard $(RUN)/checkpoints/last.ckpt),resume=true)
 	@$(PY) evaluate.py run=$(RUN)
 
 test: $(READY) ## set up, then run everything that `check` runs

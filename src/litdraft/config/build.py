@@ -38,10 +38,16 @@ DATAMODULE_KEYS = ("batch_size", "validation_prompts", "validation_tokens", "cac
 
 
 def build(node: DictConfig, **extra: Any) -> Any:
-    """Instantiate a group with plain arguments; what a constructor tells the user comes bare."""
-    # Runtime objects go in behind Hydra's back, which would take a dataclass for a config.
+    """Make what a group names from plain arguments and runtime objects."""
+    # Behind Hydra's back, which would take a dataclass for a config and wrap what is raised.
+    return maker(node)(**extra)
+
+
+def maker(node: DictConfig) -> Callable[..., Any]:
+    """What a group names, to be called with what only the run knows."""
     try:
-        return instantiate(node, _convert_="all", _partial_=True)(**extra)
+        made: Callable[..., Any] = instantiate(node, _convert_="all", _partial_=True)
+        return made
     except InstantiationException as error:
         raise UserError(str(error).splitlines()[0]) from error
 

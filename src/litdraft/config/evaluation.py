@@ -95,7 +95,7 @@ def _bench(config: DictConfig, fabric: Fabric) -> Bench:
     drafter = drafter_of(config, target.spec, tokenizer)
     untrained = drafter_of(config, target.spec, tokenizer)
     if run is not None:
-        drafter.load_state_dict(run)
+        _load(drafter, run, config.run)
     elif _trainable(drafter) and config.drafter.get("path") is None:
         raise UserError(
             f"{type(drafter).__name__} is untrained: train it with python train.py drafter=... "
@@ -116,6 +116,16 @@ def _checkpoint(run: Path) -> dict[str, Tensor]:
         raise UserError(f"{run} holds no {CHECKPOINTS}/{BEST}.ckpt: its training did not get far")
     state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     return {name.removeprefix("drafter."): weight for name, weight in state.items()}
+
+
+def _load(drafter: Drafter, weights: dict[str, Tensor], run: str) -> None:
+    try:
+        drafter.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(
+            f"{run} trained a drafter of another shape ({str(error).splitlines()[1].strip()}): "
+            "leave out the drafter.* keys that differ from the run's"
+        ) from None
 
 
 def _trainable(drafter: Drafter) -> bool:

@@ -21,15 +21,8 @@ def with_choices(arguments: Sequence[str]) -> list[str]:
     run = _value(arguments, "run")
     if run is None:
         return list(arguments)
-    path = Path(run) / ".hydra" / "hydra.yaml"
-    if not path.exists():
-        known = sorted(str(p.parent.parent) for p in Path("outputs").glob("*/.hydra"))
-        there = f": there is {', '.join(known[:5])}" if known else ": train one with train.py"
-        raise UserError(f"run={run} is no run folder{there}")
-    choices = OmegaConf.load(path).hydra.runtime.choices
-    chosen = {group: choices.get(group) for group in GROUPS}
-    own = [f"{group}={choice or 'null'}" for group, choice in chosen.items()]
-    mine = [argument for argument in own if _value(arguments, argument.split("=")[0]) is None]
+    chosen = _choices(run)
+    mine = [f"{group}={chosen[group]}" for group in GROUPS if _value(arguments, group) is None]
     return [*mine, *arguments]
 
 
@@ -38,9 +31,10 @@ def restored(config: DictConfig, arguments: Sequence[str]) -> DictConfig:
     if config.run is None:
         return config
     saved: Any = OmegaConf.load(Path(config.run) / ".hydra" / "config.yaml")
+    chosen = _choices(config.run)
     OmegaConf.set_struct(config, False)
     for key in (*GROUPS, *KEYS):
-        if _value(arguments, key) is None:
+        if _value(arguments, key) in (None, chosen.get(key)):
             config[key] = saved[key]
     for override in OverridesParser.create().parse_overrides(list(arguments)):
         if override.key_or_group not in GROUPS:
@@ -51,6 +45,17 @@ def restored(config: DictConfig, arguments: Sequence[str]) -> DictConfig:
 def evaluation_config(arguments: Sequence[str]) -> DictConfig:
     """What `python evaluate.py ARGUMENTS` would run; Hydra must be initialized."""
     return restored(compose("evaluate", with_choices(arguments)), arguments)
+
+
+def _choices(run: str) -> dict[str, str]:
+    """What the run chose in each group; UserError if there is no such run."""
+    path = Path(run) / ".hydra" / "hydra.yaml"
+    if not path.exists():
+        known = sorted(str(p.parent) for p in Path("outputs").glob("*/.hydra"))
+        there = f"there is {', '.join(known[:5])}" if known else "train one with train.py"
+        raise UserError(f"run={run} is no folder of a training run: {there}")
+    choices = OmegaConf.load(path).hydra.runtime.choices
+    return {group: str(choices.get(group) or "null") for group in GROUPS}
 
 
 def _value(arguments: Sequence[str], key: str) -> str | None:
