@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from litdraft.drafters.lookup import Lookup
+from litdraft.drafters.lstm import LSTM
+from litdraft.drafters.pretrained import Pretrained
 from litdraft.models.llama import Llama, LlamaConfig
 from litdraft.protocols import Context, Drafter, Proposal, Warp
 from litdraft.targets.llama import LlamaTarget
@@ -46,3 +49,23 @@ class Scripted(Drafter):
         mass_BKV = probs_BKV.cumsum(-1)
         tokens_BK = (mass_BKV < uniforms_BK[..., None]).sum(-1)
         return Proposal(tokens_BK, probs_BKV)
+
+
+def lstm(target: LlamaTarget) -> Drafter:
+    return LSTM(target.spec, layers=2, width=12).double()
+
+
+def pretrained(target: LlamaTarget) -> Drafter:
+    """The target's own first layer, so that it is right now and then."""
+    shape = {**vars(target.model.config), "layers": 1}
+    drafter = Pretrained(target.spec, shape=shape).double()
+    drafter.model.reset_buffers()
+    drafter.model.load_state_dict(target.model.state_dict(), strict=False)
+    return drafter
+
+
+def lookup(target: LlamaTarget) -> Drafter:
+    return Lookup(target.spec)
+
+
+FAMILIES = [lstm, pretrained, lookup]

@@ -96,11 +96,11 @@ class Speculate:
         probs_BPV = self.sampling.probs(self.target.unembed(reading.hidden_BPD))
         verdict = verify(proposal, probs_BPV, drawn_Bn[:, k:])
 
+        run.counts.append((verdict.count_B.masked_fill(context.done_B, 0), verdict.drafted_B))
         start_B = cache.length_B.clone()
-        kept_B = verdict.count_B.masked_fill(context.done_B, 0)
-        run.counts.append((kept_B, verdict.drafted_B))
-        cache.keep(kept_B)
         extend(run, verdict)
+        kept_B = context.length_B - 1 - start_B  # all but the last, which is emitted and unread
+        cache.keep(kept_B)
         seen = Seen(tokens_BP, start_B, kept_B, reading.hidden_BPD, reading.taps_BPC)
         self.drafter.observe(run.state, seen, context)
         return verdict

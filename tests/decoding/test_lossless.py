@@ -1,0 +1,148 @@
+"""Speculative text is the target's text: token for token when greedy, in distribution when not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from tests.fakes import FAMILIES, Scripted, random_target
+from torch import Tensor
+
+from litdraft.decoding import speculate
+from litdraft.decoding.autoregress import Autoregress
+from litdraft.decoding.speculate import Speculate
+from litdraft.drafters.lookup import Lookup
+from litdraft.errors import UserError
+from litdraft.protocols import Drafter, Proposal, Verdict
+from litdraft.sampling import Sampling
+from litdraft.targets.llama import LlamaTarget
+
+PROMPTS = [[1, 5, 6, 7, 5, 6], [1, 9], [1, 3, 4, 3, 4, 3, 4, 8, 2]]
+FALSE_ALARM = 1e-6
+ROWS = 20_000
+
+
+def loop(target: LlamaTarget, drafter: Drafter, k: int, sampling: Sampling) -> Speculate:
+    drafter.eval().bind(target)
+    return Speculate(target, drafter, k, sampling, seed=3)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("k", [1, 2, 5])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_greedy_text_is_the_plain_text(
+    family: Callable[[LlamaTarget], Drafter], k: int, batch: int
+) -> None:
+    target = random_target(eos=(11,))
+    plain = Autoregress(target, Sampling()).generate(PROMPTS, 40)
+    speculative = loop(target, family(target), k, Sampling())
+    texts, lengths = [], []
+    for first in range(0, len(PROMPTS), batch):
+        generation = speculative.generate(PROMPTS[first : first + batch], 40)
+        texts += generation.tokens
+        lengths += [len(row) for row in generation.tokens]
+        for known, tokens in zip(generation.known, generation.tokens, strict=True):
+            assert known[: len(tokens)] == tokens
+    assert texts == plain.tokens
+    assert any(row[-1] == 11 for row in texts), "the end token must really occur"
+    assert len(set(lengths)) > 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "sampling", [Sampling(1.0), Sampling(0.7, top_k=8), Sampling(1.3, top_p=0.8)]
+)
+def test_a_row_says_the_same_in_any_batch(
+    family: Callable[[LlamaTarget], Drafter], sampling: Sampling
+) -> None:
+    target = random_target(eos=(11,))
+    speculative = loop(target, family(target), 3, sampling)
+    together = speculative.generate(PROMPTS, 30, rows=[0, 1, 2])
+    alone = [speculative.generate([p], 30, rows=[row]).tokens[0] for row, p in enumerate(PROMPTS)]
+    backwards = speculative.generate(PROMPTS[::-1], 30, rows=[2, 1, 0]).tokens[::-1]
+    assert together.tokens == alone == backwards
+    other = Speculate(target, speculative.drafter, 3, sampling, seed=4)
+    assert other.generate(PROMPTS, 30).tokens != together.tokens
+
+
+def pair_statistic(verifier: Callable[..., Verdict], monkeypatch: pytest.MonkeyPatch) -> float:
+    """Pearson's statistic of the first two tokens behind the prefill's, over many rows, divided by
+    the threshold that a right sampler exceeds with probability FALSE_ALARM.
+
+    The drafter is far from the target, k = 2: pairs come from acceptances, recovered and bonus
+    tokens alike.
+    """
+    monkeypatch.setattr(speculate, "verify", verifier)
+    size = 5
+    target = random_target(vocabulary=size, seed=5)
+    sampling = Sampling(1.0)
+    drafter = Scripted(
+        torch.tensor([[0.5, 0.2, 0.1, 0.1, 0.1], [0.1, 0.1, 0.1, 0.2, 0.5]]).double()
+    )
+    generation = loop(target, drafter, 2, sampling).generate([[1, 2]] * ROWS, 3)
+    seen = torch.tensor(generation.tokens)
+    exact = exact_triples(target, [1, 2], size, sampling)
+    counts = torch.bincount(
+        seen[:, 0] * size**2 + seen[:, 1] * size + seen[:, 2], minlength=size**3
+    )
+    expected = ROWS * exact.flatten()
+    assert (expected > 0).all()
+    rare = expected < 5  # pooled, as the chi-square approximation wants it
+    observed = torch.cat((counts[~rare].double(), counts[rare].sum()[None].double()))
+    expected = torch.cat((expected[~rare], expected[rare].sum()[None]))
+    statistic = ((observed - expected) ** 2 / expected.clamp_min(1e-9)).sum()
+    return float(statistic) / threshold(len(observed) - 1)
+
+
+def threshold(freedom: int) -> float:
+    """What a chi-square variable exceeds with probability FALSE_ALARM at most (Laurent and
+    Massart, 2000, lemma 1)."""
+    x = -math.log(FALSE_ALARM)
+    return freedom + 2 * math.sqrt(freedom * x) + 2 * x
+
+
+def exact_triples(target: LlamaTarget, prompt: list[int], size: int, warp: Sampling) -> Tensor:
+    """The target's own joint distribution of three tokens behind a prompt."""
+    triples = torch.cartesian_prod(*[torch.arange(size)] * 3)
+    texts = torch.cat((torch.tensor(prompt).expand(len(triples), -1), triples), 1)
+    hidden = target.read(texts[:, :-1]).hidden_BPD[:, len(prompt) - 1 :]
+    probs = warp.probs(target.unembed(hidden)).gather(2, triples[..., None])[..., 0]
+    return probs.prod(1).view(size, size, size)
+
+
+def test_sampled_text_has_the_targets_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pair_statistic(speculate.verify, monkeypatch) < 1
+
+
+def keep_the_longest(proposal: Proposal, probs_BPV: Tensor, uniforms_BP: Tensor) -> Verdict:
+    """Wrong on purpose: three candidates are tried with uniforms of their own and the one that
+    gets furthest is kept."""
+    right = speculate_verify
+    candidates = [right(proposal, probs_BPV, torch.rand_like(uniforms_BP)) for _ in range(3)]
+    best_B = torch.stack([c.count_B for c in candidates]).argmax(0)
+    rows_B = torch.arange(len(best_B))
+    return Verdict(
+        torch.stack([c.tokens_BP for c in candidates])[best_B, rows_B],
+        torch.stack([c.count_B for c in candidates])[best_B, rows_B],
+        candidates[0].drafted_B,
+    )
+
+
+speculate_verify = speculate.verify
+
+
+def test_a_wrong_verifier_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pair_statistic(keep_the_longest, monkeypatch) > 1
+
+
+def test_what_does_not_fit_is_told_before_decoding() -> None:
+    target = random_target()
+    speculative = loop(target, Lookup(), 2, Sampling())
+    with pytest.raises(UserError, match="context of 128"):
+        speculative.generate([[1] * 100], 40)
+    with pytest.raises(UserError, match="empty prompt"):
+        speculative.generate([[1], []], 4)
+    with pytest.raises(UserError, match="k=0"):
+        Speculate(target, Lookup(), 0, Sampling())
