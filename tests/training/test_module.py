@@ -1,0 +1,89 @@
+"""What training promises: a frozen target, plain checkpoints, resuming without a seam."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from tests.fakes import random_target
+from tests.training.runs import fitted
+
+from litdraft.drafters.lstm import LSTM
+from litdraft.objectives import Objective
+from litdraft.protocols import Drafter, TargetSpec
+from litdraft.sampling import log_softmax
+from litdraft.training.schedule import constant, warmup_cosine
+
+
+def small(spec: TargetSpec) -> Drafter:
+    return LSTM(spec, width=12)
+
+
+@pytest.mark.parametrize("loss", ["kl", "ce"])
+def test_the_drafter_learns_and_the_target_does_not(tmp_path: Path, loss: str) -> None:
+    target = random_target(seed=2, dtype=torch.float32)
+    weights = {name: weight.clone() for name, weight in target.model.named_parameters()}
+    module, before = fitted(target, small, tmp_path, epochs=5, loss=loss)
+    after = float(module.trainer.callback_metrics["val/mean_acceptance_length"])
+    assert after > before + 0.1
+    assert all(torch.equal(w, weights[name]) for name, w in target.model.named_parameters())
+    assert all(weight.grad is None for weight in target.model.parameters())
+    saved = torch.load(tmp_path / "best.ckpt", weights_only=True)
+    assert {name.split(".")[0] for name in saved["state_dict"]} == {"drafter"}
+    assert set(saved["state_dict"]) == {f"drafter.{n}" for n in module.drafter.state_dict()}
+    assert saved["hyper_parameters"] == {"config": {"k": 2}}
+
+
+def test_two_epochs_and_two_more_are_four(tmp_path: Path) -> None:
+    target = random_target(seed=2, dtype=torch.float32)
+    whole, _ = fitted(target, small, tmp_path / "whole", epochs=4)
+    fitted(target, small, tmp_path / "parts", epochs=2)
+    parts, _ = fitted(
+        target, small, tmp_path / "parts", epochs=4, resume=tmp_path / "parts" / "last.ckpt"
+    )
+    for name, weight in whole.drafter.state_dict().items():
+        assert torch.equal(weight, parts.drafter.state_dict()[name]), name
+
+
+def test_sums_do_not_depend_on_the_chunk_and_gradients_are_exact() -> None:
+    """Against the whole thing written out at once, with gradients."""
+    rows, places, k, width, size = 2, 9, 3, 5, 11
+    states = torch.randn(rows, places, k, width, dtype=torch.float64, requires_grad=True)
+    head, taught = torch.randn(size, width).double(), torch.randn(rows * places, size).double()
+    labels = torch.randint(size, (rows, places))
+    trained = torch.rand(rows, places) < 0.8
+    place = torch.arange(places)
+    real = trained[:, :, None] & (place[:, None] >= torch.arange(k) + 1)
+    p = log_softmax(taught).view(rows, places, 1, size)
+    q = log_softmax(states @ head.T)
+    exact = {"kl": (p.exp() * (p - q)).sum(-1),
+             "ce": -q.gather(3, labels[..., None, None].expand(-1, -1, k, 1))[..., 0]}  # fmt: skip
+    overlap = torch.minimum(p.exp(), q.exp()).sum(-1)
+    for loss, value in exact.items():
+        expected = torch.where(real, value, 0.0)
+        (wanted,) = torch.autograd.grad(expected.sum(), states, retain_graph=True)
+        for chunk in (1, 4, 1000):
+            sums = Objective(loss, chunk=chunk).sums(
+                states, lambda n, j: n @ head.T, lambda n: taught[n], labels, trained
+            )
+            assert torch.allclose(sums.loss_K.double(), expected.sum((0, 1)), rtol=1e-6)
+            assert sums.count_K.tolist() == real.sum((0, 1)).tolist()
+            kept = torch.where(real, overlap, 0.0).sum((0, 1))
+            assert torch.allclose(sums.acceptance_K.double(), kept, rtol=1e-6)
+            (found,) = torch.autograd.grad(sums.loss_K.sum(), states)
+            assert torch.allclose(found, wanted, atol=1e-10)
+
+
+def test_weights_of_positions_sum_to_one() -> None:
+    assert Objective(decay=0.5).weights_K(3) == pytest.approx([4 / 7, 2 / 7, 1 / 7])
+
+
+def test_schedules() -> None:
+    rates = [warmup_cosine(step, 100, warmup=0.1, floor=0.2) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[10] == 1.0
+    assert rates[100] == pytest.approx(0.2)
+    assert rates[55] == pytest.approx(0.2 + 0.8 * 0.5 * (1 + math.cos(math.pi * 0.5)))
+    assert constant(50, 100) == 1.0
