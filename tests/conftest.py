@@ -35,3 +35,27 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no shared material at {folder} (set LITDRAFT_SHARED)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def little(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A target as users have them: a Hugging Face folder of random weights with a tokenizer, and
+    beside it `text/`, the words it was trained on."""
+    from tests.fakes import random_llama
+
+    from litdraft.models.hf_folder import save_hf_folder
+    from litdraft.models.tokenizer import train_sentencepiece
+
+    root = tmp_path_factory.mktemp("little")
+    (root / "text").mkdir()
+    words = [f"{a}{b}{c}" for a in "bdfgk" for b in "aeiou" for c in "lmnrst"]
+    random.seed(3)
+    for name in ("one", "two"):
+        lines = (" ".join(random.choices(words, k=12)) + ".\n" for _ in range(300))
+        (root / "text" / f"{name}.txt").write_text("".join(lines), encoding="utf-8")
+    texts = [path.read_text(encoding="utf-8") for path in sorted((root / "text").iterdir())]
+    tokenizer = train_sentencepiece(texts, 320, root / "tokenizer.model")
+    model = random_llama(vocabulary=tokenizer.size, context=256)
+    ends = (tokenizer.eos,)
+    save_hf_folder(model, root / "target", torch.float32, 1, ends, [root / "tokenizer.model"])
+    return root

@@ -33,9 +33,16 @@ def prepared(conf: Path, root: str) -> None:
     try:
         if root == "evaluate":
             sys.argv[1:] = with_choices(sys.argv[1:])
+        sys.argv[1:] = [without(argument, conf) for argument in sys.argv[1:]]
         check_overrides(conf, root, sys.argv[1:])
     except UserError as error:
         fail(error)
+
+
+def without(argument: str, conf: Path) -> str:
+    """GROUP=null empties a group; Hydra spells that ~GROUP."""
+    group, _, choice = argument.partition("=")
+    return f"~{group}" if choice == "null" and (conf / group).is_dir() else argument
 
 
 def run_job(job: Job, config: DictConfig) -> float:

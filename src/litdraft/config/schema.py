@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import litdraft
 from litdraft.errors import UserError
+from litdraft.sampling import Sampling
 
 ASSETS = Path(litdraft.__file__).parent / "assets"
 
@@ -117,6 +118,7 @@ def checked(config: DictConfig) -> DictConfig:
                        ("batch", 1), ("repeats", 1), ("seed", 0)):  # fmt: skip
         if key in config and config[key] < least:
             raise UserError(f"{key}={config[key]} was given, but {key} must be at least {least}")
+    Sampling(config.temperature, config.top_k, config.top_p)  # which knows its own limits
     if "compile" in config and str(config.compile).lower() not in ("auto", "true", "false"):
         raise UserError(f"compile={config.compile} was given: choose auto, true or false")
     return config

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 from litdraft.data.continuations import Writer
 from litdraft.data.rows import Rows
+from litdraft.errors import UserError
 from litdraft.models.tokenizer import Tokenizer
 from litdraft.protocols import Target
 
@@ -20,6 +21,15 @@ class Materials:
     tokenizer: Tokenizer
     target: Target | None = None
     writer: Writer | None = None
+
+
+def check_length(length: int, target: Target | None) -> None:
+    """UserError if rows of `length` tokens do not fit the target's context."""
+    if target is not None and length > target.spec.context:
+        raise UserError(
+            f"data.length={length} was given, but {target.spec.name} has a context of "
+            f"{target.spec.context}: lower data.length"
+        )
 
 
 class Source(Protocol):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from litdraft.data.continuations import Writer
 from litdraft.data.rows import Rows
-from litdraft.data.source import Materials, Split
+from litdraft.data.source import Materials, Split, check_length
 from litdraft.errors import UserError
 from litdraft.sampling import Sampling
 
@@ -63,6 +63,7 @@ class TargetGenerated:
         """First words that the target did not end at once."""
         writer = _writer(materials)
         assert materials.target is not None
+        check_length(self.length, materials.target)
         bos = materials.target.spec.bos
         if bos is None:
             raise UserError(

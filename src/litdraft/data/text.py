@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from litdraft.data.rows import Rows
-from litdraft.data.source import Materials, Split
+from litdraft.data.source import Materials, Split, check_length
 from litdraft.errors import UserError
 from litdraft.models.tokenizer import Tokenizer
 
@@ -78,10 +78,12 @@ class Text:
         return documents(self.path, self.separator, self.unwrap)
 
     def training(self, materials: Materials) -> Rows:
+        check_length(self.length, materials.target)
         rows, kept_out = self._rows(materials.tokenizer)
         return Rows.of(rows[2 * kept_out :][: self.samples])
 
     def held_out(self, materials: Materials, split: Split, count: int) -> Rows:
+        check_length(self.length, materials.target)
         rows, kept_out = self._rows(materials.tokenizer)
         first = 0 if split == "validation" else kept_out
         rows = rows[first : first + min(kept_out, count)]
