@@ -56,6 +56,5 @@ def little(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts = [path.read_text(encoding="utf-8") for path in sorted((root / "text").iterdir())]
     tokenizer = train_sentencepiece(texts, 320, root / "tokenizer.model")
     model = random_llama(vocabulary=tokenizer.size, context=256)
-    ends = (tokenizer.eos,)
-    save_hf_folder(model, root / "target", torch.float32, 1, ends, [root / "tokenizer.model"])
+    save_hf_folder(model, root / "target", torch.float32, 1, (2,), [root / "tokenizer.model"])
     return root

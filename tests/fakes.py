@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -13,9 +15,9 @@ from litdraft.protocols import Context, Drafter, Proposal, Warp
 from litdraft.targets.llama import LlamaTarget
 
 
-def random_llama(seed: int = 0, **shape: int) -> Llama:
+def random_llama(seed: int = 0, **shape: Any) -> Llama:
     """Random weights, large enough that the next token is neither certain nor uniform."""
-    sizes = {
+    sizes: dict[str, Any] = {
         "vocabulary": 24, "width": 16, "layers": 2, "heads": 4, "kv_heads": 2,
         "head_width": 4, "inner": 24, "context": 128, **shape,
     }  # fmt: skip

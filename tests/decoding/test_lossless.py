@@ -10,7 +10,7 @@ import torch
 from tests.fakes import FAMILIES, Scripted, random_target
 from torch import Tensor
 
-from litdraft.decoding import speculate
+from litdraft.decoding import speculate, verify
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.speculate import Speculate
 from litdraft.drafters.lookup import Lookup
@@ -113,14 +113,15 @@ def exact_triples(target: LlamaTarget, prompt: list[int], size: int, warp: Sampl
 
 
 def test_sampled_text_has_the_targets_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert pair_statistic(speculate.verify, monkeypatch) < 1
+    assert pair_statistic(verify.verify, monkeypatch) < 1
 
 
 def keep_the_longest(proposal: Proposal, probs_BPV: Tensor, uniforms_BP: Tensor) -> Verdict:
     """Wrong on purpose: three candidates are tried with uniforms of their own and the one that
     gets furthest is kept."""
-    right = speculate_verify
-    candidates = [right(proposal, probs_BPV, torch.rand_like(uniforms_BP)) for _ in range(3)]
+    candidates = [
+        verify.verify(proposal, probs_BPV, torch.rand_like(uniforms_BP)) for _ in range(3)
+    ]
     best_B = torch.stack([c.count_B for c in candidates]).argmax(0)
     rows_B = torch.arange(len(best_B))
     return Verdict(
@@ -128,9 +129,6 @@ def keep_the_longest(proposal: Proposal, probs_BPV: Tensor, uniforms_BP: Tensor)
         torch.stack([c.count_B for c in candidates])[best_B, rows_B],
         candidates[0].drafted_B,
     )
-
-
-speculate_verify = speculate.verify
 
 
 def test_a_wrong_verifier_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

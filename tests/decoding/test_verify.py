@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -66,11 +67,8 @@ def emitted(proposal: Proposal, target_PV: Tensor) -> dict[tuple[int, ...], floa
     for cell, tokens, count in zip(
         cells, verdict.tokens_BP.tolist(), verdict.count_B.tolist(), strict=True
     ):
-        weight = 1.0
-        for _, length in cell:
-            weight *= length
         text = tuple(tokens[:count])
-        found[text] = found.get(text, 0.0) + weight
+        found[text] = found.get(text, 0.0) + math.prod(length for _, length in cell)
     return found
 
 

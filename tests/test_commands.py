@@ -1,0 +1,169 @@
+"""What a user types, from training to the report, in a folder of its own."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+
+FIELDS = {
+    "mean_acceptance_length", "acceptance_rate", "conditional_acceptance", "survival",
+    "tokens_per_second", "baseline_tokens_per_second", "speedup",
+    "predicted_mean_acceptance_length", "k", "temperature", "mode", "losslessness",
+    "repeated_4grams", "floor", "prompts", "tokens", "target", "drafter", "device", "dtype",
+    "command", "commit", "versions",
+}  # fmt: skip
+
+
+def run(folder: Path, entry: str, *words: str) -> str:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
+    done = subprocess.run(
+        [sys.executable, str(ROOT / entry), *words],
+        cwd=folder, capture_output=True, text=True, timeout=240, env=environment, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def small(little: Path) -> list[str]:
+    """A run of seconds."""
+    return [
+        "target=llama", f"target.path={little / 'target'}", "data.samples=48", "data.length=32",
+        "data.validation_prompts=6", "data.validation_tokens=24", "data.batch_size=8",
+        "drafter.width=12", "trainer.accelerator=cpu", "trainer.max_epochs=2", "probe_prompts=2",
+    ]  # fmt: skip
+
+
+def weights(run_folder: Path) -> dict[str, torch.Tensor]:
+    saved: dict[str, Any] = torch.load(run_folder / "checkpoints" / "last.ckpt", weights_only=True)
+    return dict(saved["state_dict"])
+
+
+@pytest.fixture(scope="module")
+def trained(little: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which train.py was run with name=one."""
+    folder = tmp_path_factory.mktemp("work")
+    told = run(folder, "train.py", *small(little), "name=one")
+    assert "python evaluate.py run=outputs/one" in told
+    return folder
+
+
+def test_a_run_folder_holds_what_it_promises(trained: Path) -> None:
+    one = trained / "outputs" / "one"
+    for name in (".hydra/config.yaml", "checkpoints/best.ckpt", "metrics.csv", "manifest.json"):
+        assert (one / name).exists(), name
+    with (one / "metrics.csv").open(encoding="utf-8") as file:
+        epochs = [row for row in csv.DictReader(file) if row["val/mean_acceptance_length"]]
+    assert len(epochs) == 2
+    assert all(float(row["val/probe_mean_acceptance_length"]) >= 1 for row in epochs)
+    manifest = json.loads((one / "manifest.json").read_text(encoding="utf-8"))
+    best = max(float(row["val/mean_acceptance_length"]) for row in epochs)
+    assert manifest["val/mean_acceptance_length"] == pytest.approx(best, abs=1e-5)
+
+
+def test_two_devices_evaluate_as_one(trained: Path) -> None:
+    """Every prompt once: the counts are the same, whoever decoded them."""
+    words = ["run=outputs/one", "prompts=5", "max_new_tokens=24", "k=2", "dtype=float64"]
+    reports = []
+    for devices in (1, 2):
+        run(trained, "evaluate.py", *words, f"devices={devices}")
+        folder = trained / "outputs" / "one"
+        reports.append(json.loads((folder / "report.json").read_text(encoding="utf-8")))
+        for name in ("report.md", "acceptance.png", "lengths.png", "speed.png"):
+            assert (folder / name).stat().st_size > 0
+    one, two = reports
+    assert one.keys() >= FIELDS
+    assert one["k"] == 2
+    assert one["losslessness"] | {"tolerance": 0} == {
+        "prompts": 5, "identical": 5, "near_ties": 0, "mismatches": 0, "tolerance": 0,
+    }  # fmt: skip
+    assert str(ROOT) not in json.dumps(one["command"])
+    for key in ("accepted_lengths", "tokens", "repeated_4grams", "floor"):
+        assert one[key] == pytest.approx(two[key]), key
+    assert one["beside"]["accepted_lengths"] == two["beside"]["accepted_lengths"]
+
+
+def test_two_devices_train_as_one(trained: Path, little: Path) -> None:
+    run(trained, "train.py", *small(little), "name=two", "devices=2")
+    one, two = (weights(trained / "outputs" / name) for name in ("one", "two"))
+    for name, weight in one.items():
+        assert (weight - two[name]).abs().max() < 1e-4, name
+
+
+def test_a_run_is_taken_up_again(trained: Path, little: Path) -> None:
+    """Interrupted after one epoch of two. The learning rate's schedule knows the whole length
+    either way, because it counts steps."""
+    words = [w for w in small(little) if "max_epochs" not in w]
+    run(trained, "train.py", *words, "name=parts", "trainer.max_epochs=1", "schedule=constant")
+    told = ["name=parts", "trainer.max_epochs=2", "schedule=constant", "resume=true"]
+    run(trained, "train.py", *words, *told)
+    run(trained, "train.py", *words, "name=whole", "trainer.max_epochs=2", "schedule=constant")
+    parts, whole = (weights(trained / "outputs" / name) for name in ("parts", "whole"))
+    assert all(torch.equal(weight, parts[name]) for name, weight in whole.items())
+    assert (trained / "outputs" / "parts" / "metrics.1.csv").exists()
+
+
+def test_a_drafter_without_training_and_a_streamed_prompt(trained: Path, little: Path) -> None:
+    words = ["target=llama", f"target.path={little / 'target'}", "max_new_tokens=16"]
+    assert "With lookup" in run(
+        trained, "evaluate.py", *words, "drafter=lookup", "prompts=3", "temperature=1", "batch=2"
+    )
+    told = run(trained, "evaluate.py", "run=outputs/one", "max_new_tokens=16", "prompt=bal dem")
+    assert told.startswith("bal dem")
+    assert "tokens per second against" in told
+
+
+def test_a_sweep_ends_with_one_table_and_hides_no_job(trained: Path, little: Path) -> None:
+    words = [*small(little), "drafter.layers=1,0", "k=1,2", "evaluation.prompts=3",
+             "+evaluation.max_new_tokens=16", "hydra.sweep.dir=outputs/sweeps/try"]  # fmt: skip
+    words[-3] = "+" + words[-3]
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), "-m", *words],
+        cwd=trained, capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    with (trained / "outputs/sweeps/try/sweep.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    outcomes = sorted(row["outcome"].split(":")[0] for row in rows)
+    assert outcomes == ["done", "done", "failed", "failed"], rows
+    assert {row["k"] for row in rows if row["outcome"] == "done"} == {"1", "2"}
+    assert all("layers=0" in row["outcome"] for row in rows if row["outcome"] != "done")
+    assert all(
+        float(row["mean acceptance length"]) >= 1 for row in rows if row["outcome"] == "done"
+    )
+    assert (trained / "outputs/sweeps/try/sweep.md").read_text(encoding="utf-8").count("\n") == 6
+
+
+def test_a_sweep_over_devices_is_refused(trained: Path, little: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), "-m", *small(little), "devices=2", "k=1,2",
+         "hydra.sweep.dir=outputs/sweeps/refused"],
+        cwd=trained, capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "would start itself again in every child" in done.stderr
+
+
+def test_a_language_model_is_trained_and_then_is_a_target(trained: Path, little: Path) -> None:
+    """The recipe of the embedded target, in small."""
+    run(
+        trained, "train.py", "experiment=tiny_target", f"data.path={little / 'text'}",
+        "tokenizer_pieces=320", "data.length=64", "trainer.max_steps=4", "name=lm",
+        "drafter.shape.layers=2", "drafter.shape.width=32", "drafter.shape.heads=2",
+        "drafter.shape.kv_heads=1", "drafter.shape.head_width=16", "drafter.shape.inner=48",
+        "trainer.accelerator=cpu",
+    )  # fmt: skip
+    model = "target.path=outputs/lm/model"
+    assert "With lookup model" in run(
+        trained, "evaluate.py", "target=llama", model, "prompts=2", "max_new_tokens=8",
+        "data=text", f"data.path={little / 'text'}",
+    )  # fmt: skip
