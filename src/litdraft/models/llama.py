@@ -57,11 +57,13 @@ def rotary_frequencies(config: LlamaConfig) -> Tensor:
     return frequencies * (share + (1 - share) / scaling.factor)
 
 
-def rotate(x_BHPE: Tensor, cos_BPE: Tensor, sin_BPE: Tensor) -> Tensor:
-    """Rotate feature pairs (i, i + E/2), Hugging Face's layout of RoPE (arXiv 2104.09864)."""
-    first, second = x_BHPE.chunk(2, dim=-1)
-    turned = torch.cat((-second, first), dim=-1)
-    return x_BHPE * cos_BPE[:, None] + turned * sin_BPE[:, None]
+def rotate(x_BPHE: Tensor, cos_BP1E: Tensor, sin_BP1E: Tensor) -> Tensor:
+    """Rotate feature pairs (i, i + E/2), Hugging Face's layout of RoPE (arXiv 2104.09864).
+
+    sin_BP1E carries the sign of its first half.
+    """
+    turned_BPHE = x_BPHE.roll(x_BPHE.shape[-1] // 2, -1)
+    return torch.addcmul(x_BPHE * cos_BP1E, turned_BPHE, sin_BP1E)
 
 
 class Block(nn.Module):
@@ -82,28 +84,28 @@ class Block(nn.Module):
     def forward(
         self,
         x_BPD: Tensor,
-        cos_BPE: Tensor,
-        sin_BPE: Tensor,
+        cos_BP1E: Tensor,
+        sin_BP1E: Tensor,
         layer: int,
         cache: StaticCache | None,
         mask_B1PT: Tensor | None,
     ) -> Tensor:
-        q, k, v = self._project(self.attention_norm(x_BPD))
-        q, k = rotate(q, cos_BPE, sin_BPE), rotate(k, cos_BPE, sin_BPE)
+        heads = self.qkv(self.attention_norm(x_BPD)).unflatten(-1, (-1, self.head_width))
+        turning = rotate(heads[:, :, : -self.kv_heads], cos_BP1E, sin_BP1E)
+        q, k = turning.split((self.heads, self.kv_heads), dim=2)
+        v = heads[:, :, -self.kv_heads :]
         if cache is not None:
             k, v = cache.write(layer, k, v)
         attended = F.scaled_dot_product_attention(
-            q, k, v, mask_B1PT, is_causal=cache is None, enable_gqa=self.heads != self.kv_heads
+            *(x.transpose(1, 2) for x in (q, k, v)),
+            attn_mask=mask_B1PT,
+            is_causal=cache is None,
+            enable_gqa=self.heads != self.kv_heads,
         )
         x_BPD = x_BPD + self.out(attended.transpose(1, 2).flatten(2))
         gate, up = self.gate_up(self.mlp_norm(x_BPD)).chunk(2, dim=-1)
         result: Tensor = x_BPD + self.down(F.silu(gate) * up)
         return result
-
-    def _project(self, x_BPD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        heads = self.qkv(x_BPD).unflatten(-1, (-1, self.head_width)).transpose(1, 2)
-        q, k, v = heads.split((self.heads, self.kv_heads, self.kv_heads), dim=1)
-        return q, k, v
 
 
 class Llama(nn.Module):
@@ -128,7 +130,9 @@ class Llama(nn.Module):
         angles_TE = torch.outer(
             torch.arange(self.config.context, dtype=torch.float64), rotary_frequencies(self.config)
         ).repeat(1, 2)
-        for name, table in (("cos_TE", angles_TE.cos()), ("sin_TE", angles_TE.sin())):
+        sign_E = torch.ones(self.config.head_width, dtype=torch.float64)
+        sign_E[: self.config.head_width // 2] = -1
+        for name, table in (("cos_TE", angles_TE.cos()), ("sin_TE", angles_TE.sin() * sign_E)):
             self.register_buffer(name, table.to(weight.device, weight.dtype), persistent=False)
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
@@ -154,13 +158,16 @@ class Llama(nn.Module):
         x_BPD = self.embedding(tokens_BP)
         if cache is None:
             mask = None
-            cos_BPE, sin_BPE = (t[None, : tokens_BP.shape[1]] for t in (self.cos_TE, self.sin_TE))
+            positions_BP = torch.arange(tokens_BP.shape[1], device=tokens_BP.device)[None]
         else:
             positions_BP, mask = cache.place(tokens_BP.shape[1])
-            cos_BPE, sin_BPE = self.cos_TE[positions_BP], self.sin_TE[positions_BP]
+        cos_BP1E, sin_BP1E = (
+            F.embedding(positions_BP, table_TE)[:, :, None]
+            for table_TE in (self.cos_TE, self.sin_TE)
+        )
         tapped = [x_BPD] if 0 in taps else []
         for layer, block in enumerate(self.blocks):
-            x_BPD = block(x_BPD, cos_BPE, sin_BPE, layer, cache, mask)
+            x_BPD = block(x_BPD, cos_BP1E, sin_BP1E, layer, cache, mask)
             if layer + 1 in taps:
                 tapped.append(x_BPD)
         return self.norm(x_BPD), torch.cat(tapped, -1) if tapped else None
