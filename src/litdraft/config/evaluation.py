@@ -23,7 +23,7 @@ from litdraft.config.build import (
     target_opener,
     tokenizer_of,
 )
-from litdraft.config.training import BEST, CHECKPOINTS
+from litdraft.config.runs import load_weights, ready
 from litdraft.data.continuations import Writer
 from litdraft.data.source import Materials
 from litdraft.decoding.autoregress import Autoregress
@@ -83,7 +83,6 @@ def evaluate(config: DictConfig, folder: Path) -> float:
 
 
 def _bench(config: DictConfig, fabric: Fabric) -> Bench:
-    run = None if config.run is None else _checkpoint(Path(config.run))
     opener = target_opener(config, dtype_of(config.dtype))
     exact = target_opener(config, torch.float32)
     if opener is None or exact is None:
@@ -94,8 +93,8 @@ def _bench(config: DictConfig, fabric: Fabric) -> Bench:
     torch.manual_seed(config.seed)
     drafter = drafter_of(config, target.spec, tokenizer)
     untrained = drafter_of(config, target.spec, tokenizer)
-    if run is not None:
-        _load(drafter, run, config.run)
+    if config.run is not None:
+        load_weights(drafter, Path(config.run))
     elif _trainable(drafter) and config.drafter.get("path") is None:
         raise UserError(
             f"{type(drafter).__name__} is untrained: train it with python train.py drafter=... "
@@ -103,29 +102,8 @@ def _bench(config: DictConfig, fabric: Fabric) -> Bench:
         )
     floors = {"lookup": Lookup(), "untrained": _fresh(untrained, target)}
     for some in (drafter, *floors.values()):
-        some.to(target.device).eval().requires_grad_(False).bind(target)
+        ready(some, target)
     return Bench(config, fabric, target, reference, drafter, floors, tokenizer)
-
-
-def _checkpoint(run: Path) -> dict[str, Tensor]:
-    """The drafter's weights from a run folder."""
-    if not run.is_dir():
-        raise UserError(f"run={run} does not exist: give the folder that train.py printed")
-    path = run / CHECKPOINTS / f"{BEST}.ckpt"
-    if not path.exists():
-        raise UserError(f"{run} holds no {CHECKPOINTS}/{BEST}.ckpt: its training did not get far")
-    state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    return {name.removeprefix("drafter."): weight for name, weight in state.items()}
-
-
-def _load(drafter: Drafter, weights: dict[str, Tensor], run: str) -> None:
-    try:
-        drafter.load_state_dict(weights)
-    except RuntimeError as error:
-        raise UserError(
-            f"{run} trained a drafter of another shape ({str(error).splitlines()[1].strip()}): "
-            "leave out the drafter.* keys that differ from the run's"
-        ) from None
 
 
 def _trainable(drafter: Drafter) -> bool:

@@ -97,7 +97,9 @@ class Block(nn.Module):
         if cache is not None:
             k, v = cache.write(layer, k, v)
         attended = F.scaled_dot_product_attention(
-            *(x.transpose(1, 2) for x in (q, k, v)),
+            q.transpose(1, 2),
+            k.transpose(1, 2),
+            v.transpose(1, 2),
             attn_mask=mask_B1PT,
             is_causal=cache is None,
             enable_gqa=self.heads != self.kv_heads,

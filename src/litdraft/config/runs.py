@@ -1,0 +1,64 @@
+"""What a training run left, opened again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from litdraft.config.build import drafter_of, dtype_of, own_device, target_opener, tokenizer_of
+from litdraft.config.schema import register
+from litdraft.config.training import BEST, CHECKPOINTS
+from litdraft.errors import UserError
+from litdraft.models.tokenizer import Tokenizer
+from litdraft.protocols import Drafter, Target
+
+
+class Opened(NamedTuple):
+    """A run's own objects; the drafter is trained, bound and frozen."""
+
+    target: Target
+    drafter: Drafter
+    tokenizer: Tokenizer
+    config: DictConfig
+
+
+def open_run(run: str | Path) -> Opened:
+    """For notebooks and scripts: what a run folder's configuration names, weights loaded."""
+    register()
+    path = Path(run) / ".hydra" / "config.yaml"
+    if not path.exists():
+        raise UserError(f"{run} is no folder of a training run: give one that train.py printed")
+    config: Any = OmegaConf.load(path)
+    opener = target_opener(config, dtype_of(config.dtype))
+    if opener is None:
+        raise UserError(f"{run} trained a language model without a target: open its model/ instead")
+    target = opener(own_device())
+    tokenizer = tokenizer_of(config, target, Path(run))
+    drafter = drafter_of(config, target.spec, tokenizer)
+    load_weights(drafter, Path(run))
+    return Opened(target, ready(drafter, target), tokenizer, config)
+
+
+def ready(drafter: Drafter, target: Target) -> Drafter:
+    """Beside its target, frozen."""
+    drafter.to(target.device).eval().requires_grad_(False).bind(target)
+    return drafter
+
+
+def load_weights(drafter: Drafter, run: Path) -> None:
+    """Fill a drafter from a run's best checkpoint; UserError if there is none, or another's."""
+    path = run / CHECKPOINTS / f"{BEST}.ckpt"
+    if not path.exists():
+        raise UserError(f"{run} holds no {CHECKPOINTS}/{BEST}.ckpt: its training did not get far")
+    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    try:
+        drafter.load_state_dict({n.removeprefix("drafter."): w for n, w in state.items()})
+    except RuntimeError as error:
+        raise UserError(
+            f"{run} trained a drafter of another shape ({str(error).splitlines()[1].strip()}): "
+            "leave out the drafter.* keys that differ from the run's"
+        ) from None
