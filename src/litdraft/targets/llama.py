@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -14,6 +15,8 @@ from litdraft.models.llama import Llama
 from litdraft.models.weights import load_llama, open_checkpoint
 from litdraft.protocols import Cache, Reading, TargetSpec
 
+FEW = 16  # tokens a pass that decoding reads, as opposed to a prompt
+
 
 class LlamaTarget:
     """Any Llama checkpoint as a target. Not a Module on purpose: nobody trains or saves it."""
@@ -22,6 +25,8 @@ class LlamaTarget:
         self, model: Llama, name: str = "llama", bos: int | None = None, eos: tuple[int, ...] = ()
     ) -> None:
         self.model = model.eval().requires_grad_(False)
+        self._read_few: Callable[..., tuple[Tensor, Tensor | None]] = self.model.read
+        self._rounding = 1
         config = model.config
         self.spec = TargetSpec(
             name, config.vocabulary, config.width, config.layers, config.context, bos, eos
@@ -47,6 +52,12 @@ class LlamaTarget:
     def dtype(self) -> torch.dtype:
         return self.model.norm.weight.dtype
 
+    def compile(self) -> None:
+        """From now on passes of a few tokens behind a cache run compiled; each new shape of them
+        takes a while the first time, so caches get a rounded size."""
+        self._read_few = torch.compile(self.model.read, dynamic=False)
+        self._rounding = 64
+
     def allocate(self, rows: int, room: int) -> Cache:
         config = self.model.config
         if room > config.context:
@@ -54,6 +65,7 @@ class LlamaTarget:
                 f"{room} positions are needed, but {self.spec.name} has a context of "
                 f"{config.context}: shorten the prompt or lower max_new_tokens"
             )
+        room = min(-(-room // self._rounding) * self._rounding, config.context)
         return StaticCache(
             config.layers, rows, config.kv_heads, room, config.head_width, self.dtype, self.device
         )
@@ -62,7 +74,9 @@ class LlamaTarget:
         self, tokens_BP: Tensor, cache: Cache | None = None, taps: tuple[int, ...] = ()
     ) -> Reading:
         assert cache is None or isinstance(cache, StaticCache)
-        return Reading(*self.model.read(tokens_BP, cache, taps))
+        few = cache is not None and tokens_BP.shape[1] <= FEW
+        read = self._read_few if few else self.model.read
+        return Reading(*read(tokens_BP, cache, taps))
 
     def embed(self, tokens: Tensor) -> Tensor:
         return F.embedding(tokens, self.model.embedding.weight)
