@@ -236,11 +236,14 @@ class Drafter(nn.Module, ABC):
         Entries with s < j belong to no round and are zero. By default from `states`, one text
         at a time so that logits stay small; a family without states says it in its own way.
         """
-        states_BSKC = self.states(lesson).expand(-1, -1, lesson.k, -1)
-        probs_BSK = states_BSKC.new_zeros(states_BSKC.shape[:3])
-        for row, labels_S in enumerate(lesson.tokens_BT[:, 1:]):
-            for j in range(min(lesson.k, len(labels_S) - 1)):
-                logits_nV = self.unembed(states_BSKC[row, j + 1 :, j], j)
-                probs_nV = warp.probs(logits_nV)
-                probs_BSK[row, j + 1 :, j] = probs_nV.gather(1, labels_S[j + 1 :, None])[:, 0]
+        states_BSKC, labels_BS = self.states(lesson), lesson.tokens_BT[:, 1:]
+        rows, places, columns = states_BSKC.shape[:3]
+        probs_BSK = states_BSKC.new_zeros(rows, places, lesson.k)
+        for row in range(rows):
+            label_S1 = labels_BS[row, :, None]
+            for j in range(lesson.k):
+                if j < columns:  # where there is one, it serves every draft position
+                    logits_SV = self.unembed(states_BSKC[row, :, j], j)
+                    chosen_S = warp.probs(logits_SV).gather(1, label_S1)[:, 0]
+                probs_BSK[row, j + 1 :, j] = chosen_S[j + 1 :]
         return probs_BSK
