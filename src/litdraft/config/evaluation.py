@@ -89,6 +89,8 @@ def _bench(config: DictConfig, fabric: Fabric) -> Bench:
         raise UserError("target=null was given: an evaluation needs a target")
     target = opener(own_device())
     reference = target if target.dtype == torch.float32 else exact(own_device())
+    if str(config.compile).lower() == "true":
+        target.compile()
     tokenizer = tokenizer_of(config, target, Path())
     torch.manual_seed(config.seed)
     drafter = drafter_of(config, target.spec, tokenizer)
