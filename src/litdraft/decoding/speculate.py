@@ -78,7 +78,7 @@ class Speculate:
         reading = self.target.read(tokens_BP, run.cache, self.drafter.needs.taps)
         run.cache.keep(context.prompt_B)
         last_BD = reading.hidden_BPD[rows_B, context.prompt_B - 1]
-        drawn_B = uniforms(self.seed, context.row_B, context.round_B, 1)[:, 0]
+        drawn_B = self._draw(context, 1)[:, 0]
         token_B, _ = choose(self.target.unembed(last_BD), self.sampling, drawn_B)
         one_B = torch.ones_like(token_B)
         extend(run, Verdict(token_B[:, None], one_B, one_B))
@@ -89,7 +89,7 @@ class Speculate:
     def round(self, run: Run) -> Verdict:
         """One round of every row. Nothing here waits for the device."""
         context, cache, k = run.context, run.cache, self.k
-        drawn_Bn = uniforms(self.seed, context.row_B, context.round_B, 2 * k + 1)
+        drawn_Bn = self._draw(context, 2 * k + 1)
         proposal = self.drafter.propose(run.state, context, k, self.sampling, drawn_Bn[:, :k])
         tokens_BP = torch.cat((context.last_BP(1), proposal.tokens_BK), 1)
         reading = self.target.read(tokens_BP, cache, self.drafter.needs.taps)
@@ -104,6 +104,12 @@ class Speculate:
         seen = Seen(tokens_BP, start_B, kept_B, reading.hidden_BPD, reading.taps_BPC)
         self.drafter.observe(run.state, seen, context)
         return verdict
+
+    def _draw(self, context: Context, count: int) -> Tensor:
+        """This round's uniforms; greedy decoding is the same for all of them."""
+        if self.sampling.greedy:
+            return torch.full((len(context.row_B), count), 0.5, device=context.row_B.device)
+        return uniforms(self.seed, context.row_B, context.round_B, count)
 
     def _begin(
         self, prompts: Sequence[Sequence[int]], max_new_tokens: int, rows: Sequence[int] | None

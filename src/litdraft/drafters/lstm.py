@@ -13,7 +13,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from litdraft.errors import UserError
-from litdraft.protocols import Context, Drafter, Lesson, Needs, Proposal, Seen, TargetSpec, Warp
+from litdraft.protocols import (
+    Context,
+    Drafter,
+    Lesson,
+    Needs,
+    Proposal,
+    Seen,
+    Target,
+    TargetSpec,
+    Warp,
+)
 from litdraft.sampling import choose
 
 
@@ -28,13 +38,15 @@ class State:
 class Unrolled:
     """A draft under way: what the start gives to every step, and each layer's memory."""
 
-    start_nG: Tensor
+    gates_nG: Tensor
+    output_nC: Tensor
     short_LnW: list[Tensor]
     long_LnW: list[Tensor]
 
     def first(self, starts: int) -> None:
         """Keep the first `starts` of each text (teacher-forced: rows, starts, features)."""
-        self.start_nG = self.start_nG[:, :starts]
+        self.gates_nG = self.gates_nG[:, :starts]
+        self.output_nC = self.output_nC[:, :starts]
         self.short_LnW = [short[:, :starts] for short in self.short_LnW]
         self.long_LnW = [long[:, :starts] for long in self.long_LnW]
 
@@ -58,23 +70,32 @@ class LSTM(Drafter):
                 "width must be at least 1, and head is target or own"
             )
         self.layers, self.width, self.head = layers, width, head
-        self.begin = nn.Linear(spec.width, 2 * layers * width)
-        self.start = nn.Linear(spec.width, 4 * width)
+        # All that the start gives, one product a round: gates, output, and each layer's memory.
+        output = spec.width if head == "target" else width
+        self.begun = (4 * width, output, *[width] * (2 * layers))
+        self.begin = nn.Linear(spec.width, sum(self.begun))
+        # Input and recurrent weights of a layer are one matrix: one product a step. The first
+        # layer's bias is in `begin`.
         inputs = [spec.width] + [width] * (layers - 1)
-        # Input and recurrent weights of a layer are one matrix: one product a step.
-        gates = [nn.Linear(size + width, 4 * width) for size in inputs]
+        gates = [
+            nn.Linear(size + width, 4 * width, bias=layer > 0) for layer, size in enumerate(inputs)
+        ]
         self.gates = nn.ModuleList(gates)
-        with torch.no_grad():
-            for gate in gates:
-                gate.bias[width : 2 * width] += 1.0  # remember at first (Jozefowicz et al., 2015)
+        for bias in (self.begin.bias, *(gate.bias for gate in gates[1:])):
+            nn.init.ones_(bias[width : 2 * width])  # remember at first (Jozefowicz et al., 2015)
+        self.out = nn.Linear(width, output, bias=False)
         if head == "own":
             self.own = nn.Linear(width, spec.vocabulary, bias=False)
-        else:
-            self.out = nn.Linear(width, spec.width, bias=False)
-            self.norm = nn.RMSNorm(spec.width)
+
+    def bind(self, target: Target) -> None:
+        """Embeddings are read at a scale of one, whatever the target's."""
+        super().bind(target)
+        some = torch.arange(min(target.spec.vocabulary, 4096), device=target.device)
+        size = target.embed(some).float().square().mean().sqrt()
+        self.__dict__["scale"] = 1.0 / max(float(size), 1e-8)
 
     def allocate(self, rows: int, room: int, k: int) -> State:
-        weight = self.start.weight
+        weight = self.begin.weight
         return State(weight.new_zeros(rows, weight.shape[1]))
 
     def observe(self, state: State, seen: Seen, context: Context) -> None:
@@ -99,7 +120,7 @@ class LSTM(Drafter):
     def states(self, lesson: Lesson) -> Tensor:
         """states_BSKC from every start at once; later steps have fewer starts inside the text."""
         assert lesson.hidden_BSD is not None
-        hidden_BSD, tokens_BT = lesson.hidden_BSD.to(self.start.weight.dtype), lesson.tokens_BT
+        hidden_BSD, tokens_BT = lesson.hidden_BSD.to(self.begin.weight.dtype), lesson.tokens_BT
         places = hidden_BSD.shape[1]
         unrolled = self._begin(hidden_BSD[:, : places - 1])
         columns = []
@@ -120,23 +141,22 @@ class LSTM(Drafter):
         return logits
 
     def _begin(self, hidden_nD: Tensor) -> Unrolled:
-        memory = self.begin(hidden_nD).tanh().chunk(2 * self.layers, -1)
-        short, long = list(memory[: self.layers]), list(memory[self.layers :])
-        return Unrolled(self.start(hidden_nD), short, long)
+        gates_nG, output_nC, *memory = self.begin(hidden_nD).split(self.begun, -1)
+        memory = [part.tanh() for part in memory]
+        return Unrolled(gates_nG, output_nC, memory[: self.layers], memory[self.layers :])
 
     def _step(self, unrolled: Unrolled, token_n: Tensor) -> Tensor:
         """Read one token; states_nC that predict the next."""
         embedded_nD = self.__dict__["target"].embed(token_n)
-        below = F.rms_norm(embedded_nD, embedded_nD.shape[-1:]).to(self.start.weight.dtype)
+        below = embedded_nD.to(self.begin.weight.dtype) * self.__dict__["scale"]
         for layer, gate in enumerate(self.gates):
             gates_nG = gate(torch.cat((below, unrolled.short_LnW[layer]), -1))
             if layer == 0:
-                gates_nG = gates_nG + unrolled.start_nG
-            enter, keep, show, new = gates_nG.split(self.width, -1)
-            long_nW = keep.sigmoid() * unrolled.long_LnW[layer] + enter.sigmoid() * new.tanh()
-            below = show.sigmoid() * long_nW.tanh()
+                gates_nG = gates_nG + unrolled.gates_nG
+            opened_nG, new_nW = gates_nG.split((3 * self.width, self.width), -1)
+            enter, keep, show = opened_nG.sigmoid().chunk(3, -1)
+            long_nW = torch.addcmul(keep * unrolled.long_LnW[layer], enter, new_nW.tanh())
+            below = show * long_nW.tanh()
             unrolled.long_LnW[layer], unrolled.short_LnW[layer] = long_nW, below
-        if self.head == "own":
-            return below
-        states_nC: Tensor = self.norm(self.out(below))
+        states_nC: Tensor = self.out(below) + unrolled.output_nC
         return states_nC

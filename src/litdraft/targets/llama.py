@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from litdraft.errors import UserError
@@ -25,6 +25,8 @@ class LlamaTarget:
         self, model: Llama, name: str = "llama", bos: int | None = None, eos: tuple[int, ...] = ()
     ) -> None:
         self.model = model.eval().requires_grad_(False)
+        if self.device.type == "cpu" and self.dtype == torch.float32:
+            pack(model)
         self._read_few: Callable[..., tuple[Tensor, Tensor | None]] = self.model.read
         self._rounding = 1
         config = model.config
@@ -83,3 +85,14 @@ class LlamaTarget:
 
     def unembed(self, hidden_nD: Tensor) -> Tensor:
         return self.model.unembed(hidden_nD)
+
+
+def pack(model: nn.Module) -> None:
+    """Lay the matrices out by columns, without changing their shape.
+
+    float32 products of two to eight rows, which is what verification reads, were seen to run two to
+    three times as fast that way on a CPU (160 x 864, 4 rows: 6 against 19 microseconds).
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            module.weight.data = module.weight.data.t().contiguous().t()
