@@ -10,7 +10,7 @@ import torch
 from tests.fakes import FAMILIES, Scripted, random_target
 from torch import Tensor
 
-from litdraft.decoding import speculate, verify
+from litdraft.decoding import autoregress, speculate, verify
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.speculate import Speculate
 from litdraft.drafters.lookup import Lookup
@@ -65,6 +65,26 @@ def test_a_row_says_the_same_in_any_batch(
     assert together.tokens == alone == backwards
     other = Speculate(target, speculative.drafter, 3, sampling, seed=4)
     assert other.generate(PROMPTS, 30).tokens != together.tokens
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_seldom_looking_who_is_done_changes_nothing(
+    family: Callable[[LlamaTarget], Drafter], temperature: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU: rows that are done go through rounds that must not touch them."""
+    target = random_target(eos=(11,))
+    speculative = loop(target, family(target), 3, Sampling(temperature))
+    plain = Autoregress(target, Sampling(temperature))
+
+    def told() -> list[list[list[int]]]:
+        ahead, alone = speculative.generate(PROMPTS, 40), plain.generate(PROMPTS, 40)
+        return [ahead.tokens, ahead.known, ahead.accepted, ahead.drafted, alone.tokens, alone.known]
+
+    looking = told()
+    monkeypatch.setitem(speculate.PATIENCE, "cpu", 7)
+    monkeypatch.setitem(autoregress.PATIENCE, "cpu", 7)
+    assert told() == looking
 
 
 def pair_statistic(verifier: Callable[..., Verdict], monkeypatch: pytest.MonkeyPatch) -> float:

@@ -141,8 +141,8 @@ def test_where_drafter_and_target_agree_everything_is_accepted() -> None:
 
 def test_a_residual_without_mass_falls_back_to_the_target() -> None:
     """Rounding can reject a draft although p = q everywhere."""
-    p_V = distributions(1)[0]
-    uniforms = torch.tensor([[1.0, 0.5]], dtype=torch.float64)  # 1.0 never occurs: the worst case
-    verdict = verify(Proposal(torch.tensor([[0]]), p_V[None, None]), p_V.expand(1, 2, V), uniforms)
+    p_V = torch.tensor([0.0, 0.2, 0.3, 0.5], dtype=torch.float64)  # a draw without mass says 0
+    uniforms = torch.tensor([[1.0, 0.4]], dtype=torch.float64)  # 1.0 never occurs: the worst case
+    verdict = verify(Proposal(torch.tensor([[1]]), p_V[None, None]), p_V.expand(1, 2, V), uniforms)
     assert verdict.count_B.tolist() == [1]
-    assert p_V[verdict.tokens_BP[0, 0]] > 0
+    assert verdict.tokens_BP[0, 0] == 2
