@@ -94,5 +94,5 @@ def pack(model: nn.Module) -> None:
     three times as fast that way on a CPU (160 x 864, 4 rows: 6 against 19 microseconds).
     """
     for module in model.modules():
-        if isinstance(module, nn.Linear):
+        if isinstance(module, nn.Linear | nn.Embedding):  # a tied embedding is the head
             module.weight.data = module.weight.data.t().contiguous().t()
