@@ -7,6 +7,7 @@ import os
 # Before anything imports the libraries that read them.
 os.environ["WANDB_MODE"] = "offline"
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["GOMP_SPINCOUNT"] = "10000"  # as the entry points do
 
 import random
 from pathlib import Path

@@ -82,3 +82,14 @@ def test_sums_of_parts_are_the_whole() -> None:
             target, drafter, some[row : row + 1], texts[row : row + 1], 2, Sampling()
         )
     assert torch.allclose(parts.totals(), whole.totals())
+
+
+@pytest.mark.parametrize("complete", [False, True])
+def test_what_lies_behind_a_text_does_not_count(complete: bool) -> None:
+    """Rows are padded: what a drafter says there may be anything."""
+    accept_BSK = torch.rand(1, 9, 2, dtype=torch.float64)
+    length_B, prompt_B = torch.tensor([6]), torch.tensor([2])
+    alone = replay(accept_BSK[:, :5], length_B, prompt_B, complete)
+    accept_BSK[:, 5:] = float("nan")
+    padded = replay(accept_BSK, length_B, prompt_B, complete)
+    assert torch.equal(padded.totals(), alone.totals())
