@@ -6,7 +6,7 @@ arXiv 2302.01318): any Llama that shares the target's tokenizer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +48,9 @@ class Pretrained(Drafter):
             raise UserError(
                 "drafter=pretrained needs either drafter.path=CHECKPOINT or drafter.shape.*"
             )
-        self.path = None if path is None else Path(path)
+        self.path = None if path is None else Path(path).expanduser()
         if shape is not None:
-            self.model = Llama(LlamaConfig(**shape))
+            self.model = Llama(config_of(shape))
             self.model.reset_parameters()
         else:
             assert path is not None
@@ -126,3 +126,23 @@ class Pretrained(Drafter):
 
     def unembed(self, states_nC: Tensor, j: int) -> Tensor:
         return self.model.unembed(states_nC)
+
+
+def config_of(shape: dict[str, Any]) -> LlamaConfig:
+    """The Llama that drafter.shape describes; UserError if that is none."""
+    known = fields(LlamaConfig)
+    unknown = sorted(shape.keys() - {field.name for field in known})
+    if unknown:
+        names = ", ".join(field.name for field in known)
+        raise UserError(f"drafter.shape has {', '.join(unknown)}, but a Llama has only {names}")
+    for size in (field.name for field in known if field.default is MISSING):
+        given = shape.get(size)
+        if type(given) is not int or given < 1:
+            raise UserError(f"drafter.shape.{size} is {given}, but must be a whole number above 0")
+    config = LlamaConfig(**shape)
+    if config.heads % config.kv_heads or config.head_width % 2:
+        raise UserError(
+            f"drafter.shape has heads={config.heads}, kv_heads={config.kv_heads}, "
+            f"head_width={config.head_width}: kv_heads must divide heads, and heads be evenly wide"
+        )
+    return config

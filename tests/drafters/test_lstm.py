@@ -1,0 +1,112 @@
+"""The recurrent head: what it reads from where, at every size of head, layers and text."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tests.fakes import random_target
+from torch import Tensor
+
+from litdraft.drafters.lstm import LSTM, State
+from litdraft.protocols import Context, Lesson, Seen
+from litdraft.sampling import Sampling
+from litdraft.targets.llama import LlamaTarget
+
+K = 3
+TARGET = random_target()
+
+
+def bound(layers: int, head: str, target: LlamaTarget = TARGET) -> LSTM:
+    drafter = LSTM(target.spec, layers=layers, width=6, head=head).to(target.dtype)
+    drafter.bind(target)
+    return drafter
+
+
+def lesson_of(tokens_BT: Tensor, hidden_BSD: Tensor) -> Lesson:
+    return Lesson(tokens_BT, torch.ones_like(tokens_BT[:, 1:]).bool(), hidden_BSD, None, K)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("head", ["target", "own"])
+def test_states_equal_propose(layers: int, head: str) -> None:
+    drafter, length = bound(layers, head), 6
+    tokens_BT = torch.randint(2, 24, (4, length + K))
+    length_B = torch.full((4,), length)
+    none_B = torch.zeros_like(length_B)
+    context = Context(tokens_BT, length_B, length_B, none_B, none_B.bool(), none_B, none_B)
+    hidden_BSD = TARGET.read(tokens_BT[:, :-1]).hidden_BPD
+    state = State(hidden_BSD[:, length - 2])  # the last token is emitted and unread
+    proposal = drafter.propose(state, context, K, Sampling(1.0), torch.rand(4, K).double())
+    assert proposal.probs_BKV is not None
+    tokens_BT[:, length:] = proposal.tokens_BK
+    states_BSKC = drafter.states(lesson_of(tokens_BT, hidden_BSD))
+    for j in range(K):
+        taught_BV = drafter.unembed(states_BSKC[:, length - 1 + j, j], j).softmax(-1)
+        assert (proposal.probs_BKV[:, j] - taught_BV).abs().max() < 1e-10
+
+
+@torch.no_grad()
+def test_a_state_depends_on_its_start_and_the_tokens_behind_it_alone() -> None:
+    """Another hidden state at t, or another token at u, changes what reads it and nothing else."""
+    drafter, places, t, u = bound(2, "target"), 9, 3, 5
+    tokens_BT = torch.randint(2, 24, (2, places + 1))
+    hidden_BSD = torch.randn(2, places, TARGET.spec.width, dtype=torch.float64)
+    before = drafter.states(lesson_of(tokens_BT, hidden_BSD))
+    other_BSD, other_BT = hidden_BSD.clone(), tokens_BT.clone()
+    other_BSD[:, t] += 1
+    other_BT[:, u] = (other_BT[:, u] - 2 + 7) % 22 + 2
+    by_hidden = (drafter.states(lesson_of(tokens_BT, other_BSD)) != before).any(-1)
+    by_token = (drafter.states(lesson_of(other_BT, hidden_BSD)) != before).any(-1)
+    for s in range(places):
+        for j in range(K):
+            start = s - 1 - j  # reads hidden[start] and tokens[start + 1 .. s]
+            assert by_hidden[:, s, j].tolist() == [start == t] * 2, (s, j)
+            assert by_token[:, s, j].tolist() == [0 <= start < u <= s] * 2, (s, j)
+
+
+def test_a_row_that_read_nothing_keeps_its_start() -> None:
+    """In place: the state stays where a captured graph would look for it."""
+    drafter = bound(1, "target")
+    state = drafter.allocate(3, 20, K)
+    state.hidden_BD.fill_(7.0)
+    address, length_B = state.hidden_BD.data_ptr(), torch.tensor([9, 9, 9])
+    context = Context(torch.zeros(3, 20).long(), *[length_B] * 6)
+    hidden_BPD = torch.randn(3, 4, TARGET.spec.width, dtype=torch.float64)
+    count_B = torch.tensor([4, 0, 2])
+    drafter.observe(state, Seen(torch.zeros(3, 4).long(), length_B, count_B, hidden_BPD), context)
+    kept = [hidden_BPD[0, 3], torch.full_like(hidden_BPD[1, 0], 7.0), hidden_BPD[2, 1]]
+    assert torch.equal(state.hidden_BD, torch.stack(kept))
+    assert state.hidden_BD.data_ptr() == address
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 5])
+def test_a_text_may_be_shorter_than_a_draft(length: int) -> None:
+    tokens_BT = torch.randint(2, 24, (2, length))
+    hidden_BSD = torch.randn(2, length - 1, TARGET.spec.width, dtype=torch.float64)
+    states_BSKC = bound(1, "own").states(lesson_of(tokens_BT, hidden_BSD))
+    assert states_BSKC.shape == (2, length - 1, K, 6)
+
+
+@pytest.mark.parametrize("head", ["target", "own"])
+@pytest.mark.parametrize("mine", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("targets", [torch.float32, torch.bfloat16])
+def test_drafter_and_target_may_differ_in_type(
+    head: str, mine: torch.dtype, targets: torch.dtype
+) -> None:
+    """Rounded weights, the same distribution up to the rounding."""
+    tokens_BT = torch.randint(2, 24, (2, 8))
+    exact, told = bound(1, head, random_target(dtype=torch.float32)), []
+    target = random_target(dtype=targets)
+    rounded = LSTM(target.spec, layers=1, width=6, head=head)
+    rounded.load_state_dict(exact.state_dict())
+    rounded.to(mine).bind(target)
+    for drafter in (exact, rounded):
+        hidden_BSD = (
+            exact.__dict__["target"]
+            .read(tokens_BT[:, :-1])
+            .hidden_BPD.to(drafter.__dict__["target"].dtype)
+        )
+        states_BSKC = drafter.states(lesson_of(tokens_BT, hidden_BSD))
+        assert states_BSKC.dtype == drafter.begin.weight.dtype
+        told.append(Sampling(1.0).probs(drafter.unembed(states_BSKC[:, 2:, 1], 1)))
+    assert (told[0] - told[1]).abs().max() < 0.03

@@ -1,0 +1,110 @@
+"""A drafter with a cache of its own: at the edge of its context, beside rows that are done, and
+what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tests.fakes import pretrained, random_target
+
+from litdraft.decoding.autoregress import Autoregress
+from litdraft.decoding.speculate import Speculate
+from litdraft.drafters.pretrained import Pretrained
+from litdraft.errors import UserError
+from litdraft.models.tokenizer import open_tokenizer, train_sentencepiece
+from litdraft.protocols import Context, Seen
+from litdraft.sampling import Sampling
+from litdraft.targets.llama import LlamaTarget
+
+SHAPE = vars(random_target().model.config)
+PROMPTS = [[1, 2, 3], [1, 4, 5, 6, 7]]
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_the_last_position_of_the_context_is_used_and_none_behind_it(k: int) -> None:
+    """The drafter's context is what is short; the target's would allow more."""
+    target = random_target()
+    drafter = Pretrained(target.spec, shape={**SHAPE, "context": 24}).double()
+    drafter.model.reset_buffers()
+    loop, fitting = Speculate(target, drafter, k, Sampling()), 24 - 5 - k - 1
+    exact = Autoregress(target, Sampling()).generate(PROMPTS, fitting).tokens
+    assert loop.generate(PROMPTS, fitting).tokens == exact
+    with pytest.raises(UserError, match="25 positions are needed, but the drafter has a context"):
+        loop.generate(PROMPTS, fitting + 1)
+
+
+@pytest.mark.parametrize("accepted", [0, 1, 3])
+def test_a_done_row_says_the_same_again_and_disturbs_nobody(accepted: int) -> None:
+    """Row 0 is done; row 1 goes on by `accepted` of three drafts and a token, round by round."""
+    target, k = random_target(), 3
+    drafter = pretrained(target).eval()
+    both, alone = [], []
+    for rows, told in (([0, 1], both), ([1], alone)):
+        tokens_BT = torch.randint(2, 24, (2, 30), generator=torch.Generator().manual_seed(4))[rows]
+        length_B = torch.tensor([6, 4])[rows]
+        none_B, going_B = torch.zeros_like(length_B), torch.tensor([0, 1])[rows]
+        context = Context(tokens_BT, length_B, length_B, none_B, none_B.bool(), none_B, none_B)
+        state, nothing = drafter.allocate(len(rows), 30, k), torch.empty(len(rows), 5, 0)
+        drafter.observe(state, Seen(tokens_BT[:, :5], none_B, length_B - 1, nothing), context)
+        for _ in range(4):
+            drawn_BK = torch.full((len(rows), k), 0.4, dtype=torch.float64)
+            proposal = drafter.propose(state, context, k, Sampling(1.0), drawn_BK)
+            told.append(proposal.probs_BKV)
+            row, at = len(rows) - 1, int(context.length_B[-1])
+            tokens_BT[row, at : at + accepted] = proposal.tokens_BK[row, :accepted]
+            context.length_B = context.length_B + (accepted + 1) * going_B
+            drafter.observe(state, Seen(tokens_BT[:, :4], none_B, none_B, nothing), context)
+    for probs_BKV, alone_1KV in zip(both, alone, strict=True):
+        assert (probs_BKV[0] - both[0][0]).abs().max() < 1e-10
+        assert (probs_BKV[1] - alone_1KV[0]).abs().max() < 1e-10
+
+
+def test_the_checkpoints_tokenizer_is_the_targets(
+    little: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = LlamaTarget.open(little / "target").spec
+    mine = open_tokenizer(little / "target")
+    words = [f"{a}{b} " for a in "pqtvwxz" for b in "aeiouy"] * 20
+    other = train_sentencepiece(["".join(words), *words], 300, tmp_path / "other.model")
+    monkeypatch.setenv("HOME", str(little))
+    for path in (str(little / "target"), "~/target"):
+        drafter = Pretrained(spec, path)
+        drafter.check_tokenizer(mine)
+        with pytest.raises(UserError, match=r"target spells token \d+ otherwise"):
+            drafter.check_tokenizer(other)
+    plain = tmp_path / "plain"  # without a tokenizer beside it there is nothing to compare
+    plain.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (plain / name).symlink_to(little / "target" / name)
+    Pretrained(spec, plain).check_tokenizer(other)
+
+
+def test_a_checkpoint_of_another_vocabulary_is_refused(little: Path) -> None:
+    with pytest.raises(UserError, match="has 320 tokens, but random has 24"):
+        Pretrained(random_target().spec, little / "target")
+
+
+def test_a_path_or_a_shape(little: Path) -> None:
+    with pytest.raises(UserError, match="needs either"):
+        Pretrained(path=little / "target", shape=SHAPE)
+
+
+WRONG = {
+    "widht": (3, "has widht, but a Llama has only vocabulary, width"),
+    "inner": (None, "inner is None, but must be a whole number above 0"),
+    "layers": (0, "layers is 0"),
+    "width": ("wide", "width is wide"),
+    "heads": (3, "kv_heads must divide heads"),
+    "head_width": (3, "heads be evenly wide"),
+}
+
+
+@pytest.mark.parametrize("key", WRONG)
+def test_a_shape_that_is_no_llama_is_told(key: str) -> None:
+    value, answer = WRONG[key]
+    with pytest.raises(UserError, match=answer):
+        Pretrained(shape={**SHAPE, key: value})
+    with pytest.raises(UserError, match=r"drafter\.shape\.vocabulary is None"):
+        Pretrained(shape={"width": 8})
