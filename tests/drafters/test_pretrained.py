@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from tests.fakes import pretrained, random_target
+from torch import Tensor
 
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.speculate import Speculate
@@ -40,7 +41,8 @@ def test_a_done_row_says_the_same_again_and_disturbs_nobody(accepted: int) -> No
     """Row 0 is done; row 1 goes on by `accepted` of three drafts and a token, round by round."""
     target, k = random_target(), 3
     drafter = pretrained(target).eval()
-    both, alone = [], []
+    both: list[Tensor] = []
+    alone: list[Tensor] = []
     for rows, told in (([0, 1], both), ([1], alone)):
         tokens_BT = torch.randint(2, 24, (2, 30), generator=torch.Generator().manual_seed(4))[rows]
         length_B = torch.tensor([6, 4])[rows]
@@ -51,6 +53,7 @@ def test_a_done_row_says_the_same_again_and_disturbs_nobody(accepted: int) -> No
         for _ in range(4):
             drawn_BK = torch.full((len(rows), k), 0.4, dtype=torch.float64)
             proposal = drafter.propose(state, context, k, Sampling(1.0), drawn_BK)
+            assert proposal.probs_BKV is not None
             told.append(proposal.probs_BKV)
             row, at = len(rows) - 1, int(context.length_B[-1])
             tokens_BT[row, at : at + accepted] = proposal.tokens_BK[row, :accepted]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from tests.fakes import random_target
 
 from litdraft.decoding.autoregress import Autoregress
-from litdraft.evaluation.losslessness import judge, logits_behind, measured_error
+from litdraft.evaluation.losslessness import judge, logits_behind, measured_error, miscut
 from litdraft.sampling import Sampling
 from litdraft.targets.llama import LlamaTarget
 
@@ -46,3 +47,37 @@ def test_the_measured_error_is_that_of_the_dtype() -> None:
     text = texts(exact)[0]
     assert measured_error(exact, exact, PROMPTS[0], text, 3) < 1e-5  # compared in float32
     assert measured_error(exact, half, PROMPTS[0], text, 3) > 1e-3
+
+
+@pytest.mark.parametrize("tolerance", [float("nan"), float("inf")])
+def test_an_error_without_bounds_excuses_nothing(tolerance: float) -> None:
+    target = random_target(dtype=torch.float32)
+    plain = texts(target)
+    planted = [[*text[:7], (text[7] + 1) % 24, *text[8:]] for text in plain]
+    assert judge(target, PROMPTS, plain, plain, tolerance).mismatches == 0
+    verdicts = judge(target, PROMPTS, planted, plain, tolerance)
+    assert verdicts.near_ties == 0
+    assert verdicts.mismatches >= 2
+
+
+def test_a_target_that_computes_no_numbers_does_not_pass() -> None:
+    target = random_target(dtype=torch.float32)
+    target.model.norm.weight.data[0] = float("nan")
+    plain = texts(target)
+    assert judge(target, PROMPTS, plain, plain, tolerance=1e-4).mismatches == 60
+
+
+def test_a_text_that_only_ends_elsewhere_is_a_mismatch() -> None:
+    """Each of its tokens is the target's own choice; those it lacks are counted."""
+    target = random_target(dtype=torch.float32)
+    plain = texts(target)
+    for cut in ([plain[0][:25], plain[1]], [[], plain[1]]):
+        lost = 30 - len(cut[0])
+        assert judge(target, PROMPTS, cut, plain, tolerance=1e-4).mismatches == lost
+        assert judge(target, PROMPTS, plain, cut, tolerance=1e-4).mismatches == lost
+
+
+def test_texts_that_part_at_a_near_tie_may_end_where_they_like() -> None:
+    assert miscut([1, 2, 3], [1, 2, 3]) == 0
+    assert miscut([1, 2, 3], [1, 2]) == 1
+    assert miscut([1, 4], [1, 2, 3]) == 0

@@ -66,16 +66,17 @@ def measure(
     """Decode every prompt with both, batch by batch, in alternating order, after a warm-up.
 
     `rows` number the prompts in the whole work. Repeats are timed anew and averaged; the texts
-    are the same every time.
+    are the same every time. The first batch of each size warms up, at full length: what compiles
+    does so once for every shape, and a shorter cache is another shape.
     """
     measurement = Measurement()
-    if not prompts:
-        return measurement
-    for decoder in (baseline, drafted):
-        decoder.generate(prompts[:batch], min(max_new_tokens, 16), rows[:batch])
+    firsts = range(0, len(prompts), batch)
+    batches = [(prompts[at : at + batch], rows[at : at + batch]) for at in firsts]
+    for some, ids in {len(pair[0]): pair for pair in reversed(batches)}.values():
+        for decoder in (baseline, drafted):
+            decoder.generate(some, max_new_tokens, ids)
     sides = [(baseline, measurement.baseline), (drafted, measurement.drafted)]
-    for number, first in enumerate(range(0, len(prompts), batch)):
-        some, ids = prompts[first : first + batch], rows[first : first + batch]
+    for number, (some, ids) in enumerate(batches):
         order = sides if number % 2 == 0 else sides[::-1]
         for decoder, side in order:
             side.add(decoder.generate(some, max_new_tokens, ids))

@@ -7,6 +7,7 @@ and in float32: each token must be the argmax, or lie as close to it as this dty
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,26 +46,36 @@ def judge(
     """Judge greedy texts by the float32 `reference`.
 
     identical counts the prompts whose text equals the plainly decoded one token for token;
-    near_ties the tokens that are not the argmax but within `tolerance` (in logits) of it.
+    near_ties the tokens that are not the argmax but within `tolerance` (in logits) of it;
+    mismatches all others, also where a logit is not a number, and the tokens that a text lacks
+    or has too many where it is otherwise the plain one: no tie explains those. A tolerance that
+    is not finite excuses nothing.
     """
+    tolerance = tolerance if math.isfinite(tolerance) else 0.0
     total = Verdicts()
     for prompt, text, other in zip(prompts, emitted, plain, strict=True):
-        gaps_S = shortfall(logits_behind(reference, prompt, text), torch.tensor(text))
+        chosen_S = torch.tensor(text, dtype=torch.long)
+        gaps_S = shortfall(logits_behind(reference, prompt, text), chosen_S)
         total += Verdicts(
             prompts=1,
             identical=int(list(text) == list(other)),
             near_ties=int(((gaps_S > 0) & (gaps_S <= tolerance)).sum()),
-            mismatches=int((gaps_S > tolerance).sum()),
+            mismatches=int((~(gaps_S <= tolerance)).sum()) + miscut(text, other),
         )
     return total
 
 
+def miscut(text: Sequence[int], other: Sequence[int]) -> int:
+    """By how many tokens one text outlasts the other, if they agree as far as both go."""
+    agree = all(token == twin for token, twin in zip(text, other, strict=False))
+    return abs(len(text) - len(other)) if agree else 0
+
+
 def shortfall(logits_SV: Tensor, tokens_S: Tensor) -> Tensor:
-    """How far each token's logit lies below the best one; 0 for the argmax."""
+    """How far each token's logit lies below the best one; 0 for the argmax, NaN beside a NaN."""
     tokens_S = tokens_S.to(logits_SV.device)
     chosen_S = logits_SV.gather(1, tokens_S[:, None])[:, 0]
-    gaps_S = logits_SV.amax(1) - chosen_S
-    return torch.where(logits_SV.argmax(1) == tokens_S, 0.0, gaps_S)
+    return logits_SV.amax(1) - chosen_S
 
 
 @torch.no_grad()

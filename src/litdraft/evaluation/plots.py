@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 from torch import Tensor
 
+from litdraft.evaluation.report import pace_of
 from litdraft.models.files import replacing
 
 # Okabe and Ito's palette: told apart by everyone.
@@ -49,7 +50,7 @@ def acceptance(axes: Axes, report: dict[str, Any]) -> None:
     axes.plot(
         positions, report["predicted_survival"], "x", color="black", ms=8, label="replay predicts"
     )
-    axes.set(xlabel="draft position", ylabel="drafts accepted", ylim=(0, 1), xticks=positions)
+    axes.set(xlabel="draft position", ylabel="drafts accepted", ylim=(0, 1.03), xticks=positions)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.legend(frameon=False)
     axes.set_title(f"{report['drafter']}: {report['mean_acceptance_length']:.2f} tokens a round")
@@ -66,7 +67,8 @@ def lengths(axes: Axes, report: dict[str, Any]) -> None:
         ylabel="share of rounds",
         xticks=range(1, len(counts) + 1),
     )
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.margins(y=0.12)  # room for the numbers above the bars
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set_title(f"{100 * shares[-1]:.0f} % of {sum(counts)} rounds accepted all drafts")
 
 
@@ -80,5 +82,4 @@ def speed(axes: Axes, report: dict[str, Any], times_n6: Tensor) -> None:
         axes.plot(spread, rate_n.tolist(), ".", color="black", alpha=0.5, ms=4)
     axes.set_xticks((0, 1), ("plain", report["drafter"]))
     axes.set_ylabel("tokens per second (decoding)")
-    pace = report["speedup"]
-    axes.set_title("{value:.2f} times as fast [{low:.2f}, {high:.2f}]".format(**pace))
+    axes.set_title(pace_of(report, report["speedup"], 2))

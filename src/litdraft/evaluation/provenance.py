@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
+import os
 import platform
 import shlex
 import subprocess
@@ -17,10 +19,8 @@ PACKAGES = ("litdraft", "torch", "lightning", "transformers", "hydra-core")
 
 def command() -> str:
     """The command line as one would type it again; no folder of this machine in it."""
-    words = []
-    for word in (Path(sys.argv[0]).name, *sys.argv[1:]):
-        words.append(shlex.quote(word.replace(f"{Path.cwd()}/", "")))
-    return " ".join(("python", *words))
+    words = (Path(sys.argv[0]).name, *map(_from_here, sys.argv[1:]))
+    return " ".join(("python", *map(shlex.quote, words)))
 
 
 def commit() -> str | None:
@@ -37,8 +37,12 @@ def commit() -> str | None:
 
 
 def versions() -> dict[str, str]:
-    found = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {"python": platform.python_version(), **found}
+    """Of what is installed; a checkout that is only on the path has none."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def device(where: torch.device) -> str:
@@ -55,6 +59,12 @@ def provenance(where: torch.device) -> dict[str, Any]:
         "versions": versions(),
         "device": device(where),
     }
+
+
+def _from_here(word: str) -> str:
+    """KEY=/absolute/path as seen from the working folder."""
+    key, equals, value = word.rpartition("=")
+    return key + equals + (os.path.relpath(value) if Path(value).is_absolute() else value)
 
 
 def _cpu() -> str:

@@ -66,17 +66,23 @@ def headline(report: dict[str, Any]) -> str:
     """The first thing a reader should know, also when it is disappointing."""
     drafter, ours = report["drafter"], report["mean_acceptance_length"]
     lookup = report["floor"]["lookup"]
-    value, low, high = (report["speedup"][key] for key in ("value", "low", "high"))
     if report["losslessness"]["mismatches"]:
         bad = report["losslessness"]["mismatches"]
         return f"NOT LOSSLESS: {bad} emitted tokens are not the target's. This is a bug."
-    pace = f"decodes {value:.2f} times as fast [{low:.2f}, {high:.2f}]"
+    pace = f"decodes {pace_of(report, report['speedup'], 2)}"
     if drafter != "lookup" and lookup >= ours:
         return (
             f"Prompt lookup beats {drafter}: {lookup:.2f} tokens a round against {ours:.2f}; "
             f"with {drafter} {report['target']} {pace}."
         )
     return f"With {drafter} {report['target']} {pace}, {ours:.2f} tokens a round."
+
+
+def pace_of(report: dict[str, Any], pace: dict[str, float], digits: int) -> str:
+    """A speedup in words; what was timed once has no interval, and says so."""
+    value, low, high = (f"{pace[key]:.{digits}f}" for key in ("value", "low", "high"))
+    spread = f"[{low}, {high}]" if report["timed_batches"] > 1 else "(one batch: no interval)"
+    return f"{value} times as fast {spread}"
 
 
 def rows(report: dict[str, Any]) -> list[list[str]]:
@@ -102,7 +108,7 @@ COLUMNS = ["", "drafter", "by replay", "lookup", "untrained", "drafts accepted",
 
 
 def markdown(report: dict[str, Any]) -> str:
-    lossless, pace = report["losslessness"], report["speedup"]
+    lossless = report["losslessness"]
     prefill = report["speedup_with_prefill"]
     positions = zip(report["conditional_acceptance"], report["survival"], strict=True)
     lines = [
@@ -134,8 +140,8 @@ def markdown(report: dict[str, Any]) -> str:
                 ["", "value"],
                 ["tokens per second, plain", f"{report['baseline_tokens_per_second']:.1f}"],
                 ["tokens per second, drafted", f"{report['tokens_per_second']:.1f}"],
-                ["speedup of decoding", "{value:.3f} [{low:.3f}, {high:.3f}]".format(**pace)],
-                ["speedup with prefill", "{value:.3f} [{low:.3f}, {high:.3f}]".format(**prefill)],
+                ["speedup of decoding", pace_of(report, report["speedup"], 3)],
+                ["speedup with prefill", pace_of(report, prefill, 3)],
                 ["prompts", f"{report['prompts']}, {report['tokens']} tokens behind the first"],
                 ["prompts with identical greedy text", f"{lossless['identical']}"],
                 ["near ties", f"{lossless['near_ties']} (within {lossless['tolerance']:.1e})"],
@@ -177,7 +183,7 @@ def show(report: dict[str, Any], folder: Path) -> None:
     for line in rows(report):
         seen.add_row(*line)
     lossless = report["losslessness"]
-    console.print(f"\n[bold]{headline(report)}[/]")
+    console.print(f"\n{headline(report)}", style="bold", markup=False)
     console.print(seen)
     console.print(
         f"{report['baseline_tokens_per_second']:.0f} tokens/s plain, "
@@ -185,4 +191,5 @@ def show(report: dict[str, Any], folder: Path) -> None:
         f"{lossless['prompts']} greedy texts identical, {lossless['near_ties']} near ties, "
         f"{lossless['mismatches']} mismatches"
     )
-    console.print(f"report: {folder}/report.md, report.json and three plots")
+    places = f"report: {folder}/report.md, report.json and three plots"
+    console.print(places, markup=False, soft_wrap=True)
