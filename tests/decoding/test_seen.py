@@ -37,7 +37,8 @@ def test_every_token_is_shown_once_where_it_stands(
     generation = Speculate(target, drafter, 3, Sampling(temperature)).generate(PROMPTS, 40)
     assert any(sum(row) > 0 for row in generation.accepted), "nothing accepted tests little"
     for row, (prompt, written) in enumerate(zip(PROMPTS, generation.tokens, strict=True)):
-        text, hidden, taps = [], [], []
+        text: list[int] = []
+        hidden, taps = [], []
         for seen, length_B in drafter.shown:
             start, count = int(seen.start_B[row]), int(seen.count_B[row])
             assert start == len(text)
