@@ -187,6 +187,7 @@ def _block(
         "verdicts": torch.tensor(
             [verdicts.prompts, verdicts.identical, verdicts.near_ties, verdicts.mismatches]
         ).double(),
+        "tolerance": torch.eye(bench.fabric.world_size)[bench.fabric.global_rank] * tolerance,
         "times": _spread(bench, measurement, len(prompts)),
     }
     summed = _summed(bench.fabric, sums)
@@ -198,7 +199,7 @@ def _block(
         "replays": {name: Replay.of_totals(summed[f"replay {name}"]) for name in drafters},
         "repeats": summed["repeats"].long().tolist(),
         "verdicts": Verdicts(*summed["verdicts"].long().tolist()),
-        "tolerance": tolerance,
+        "tolerance": float(summed["tolerance"].max()),
         "times": times_n6[times_n6[:, 1] > 0],
     }
 

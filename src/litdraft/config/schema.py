@@ -118,6 +118,15 @@ def checked(config: DictConfig) -> DictConfig:
                        ("batch", 1), ("repeats", 1), ("seed", 0)):  # fmt: skip
         if key in config and config[key] < least:
             raise UserError(f"{key}={config[key]} was given, but {key} must be at least {least}")
+    if (
+        "max_new_tokens" in config
+        and config.prompt is None
+        and config.max_new_tokens < config.k + 2
+    ):
+        raise UserError(
+            f"max_new_tokens={config.max_new_tokens} was given with k={config.k}: no whole round "
+            f"fits, give at least {config.k + 2}"
+        )
     Sampling(config.temperature, config.top_k, config.top_p)  # which knows its own limits
     if "compile" in config and str(config.compile).lower() not in ("auto", "true", "false"):
         raise UserError(f"compile={config.compile} was given: choose auto, true or false")
