@@ -9,7 +9,7 @@ from torch import Tensor
 
 from litdraft.drafters.lstm import LSTM, State
 from litdraft.protocols import Context, Lesson, Seen
-from litdraft.sampling import Sampling
+from litdraft.sampling import Sampling, draw
 from litdraft.targets.llama import LlamaTarget
 
 K = 3
@@ -36,13 +36,17 @@ def test_states_equal_propose(layers: int, head: str) -> None:
     context = Context(tokens_BT, length_B, length_B, none_B, none_B.bool(), none_B, none_B)
     hidden_BSD = TARGET.read(tokens_BT[:, :-1]).hidden_BPD
     state = State(hidden_BSD[:, length - 2])  # the last token is emitted and unread
-    proposal = drafter.propose(state, context, K, Sampling(1.0), torch.rand(4, K).double())
+    drawn_BK = torch.rand(4, K, dtype=torch.float64)
+    proposal = drafter.propose(state, context, K, Sampling(1.0), drawn_BK)
     assert proposal.probs_BKV is not None
     tokens_BT[:, length:] = proposal.tokens_BK
     states_BSKC = drafter.states(lesson_of(tokens_BT, hidden_BSD))
     for j in range(K):
         taught_BV = drafter.unembed(states_BSKC[:, length - 1 + j, j], j).softmax(-1)
         assert (proposal.probs_BKV[:, j] - taught_BV).abs().max() < 1e-10
+        # Drawn from what it says, by a uniform of its own: else acceptance is not lossless.
+        own_B = draw(proposal.probs_BKV[:, j], drawn_BK[:, j])
+        assert torch.equal(proposal.tokens_BK[:, j], own_B)
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from litdraft.drafters.pretrained import Pretrained
 from litdraft.errors import UserError
 from litdraft.models.tokenizer import open_tokenizer, train_sentencepiece
 from litdraft.protocols import Context, Seen
-from litdraft.sampling import Sampling
+from litdraft.sampling import Sampling, draw
 from litdraft.targets.llama import LlamaTarget
 
 SHAPE = vars(random_target().model.config)
@@ -51,10 +51,13 @@ def test_a_done_row_says_the_same_again_and_disturbs_nobody(accepted: int) -> No
         state, nothing = drafter.allocate(len(rows), 30, k), torch.empty(len(rows), 5, 0)
         drafter.observe(state, Seen(tokens_BT[:, :5], none_B, length_B - 1, nothing), context)
         for _ in range(4):
-            drawn_BK = torch.full((len(rows), k), 0.4, dtype=torch.float64)
+            drawn_BK = torch.tensor([0.4, 0.1, 0.8], dtype=torch.float64).expand(len(rows), k)
             proposal = drafter.propose(state, context, k, Sampling(1.0), drawn_BK)
             assert proposal.probs_BKV is not None
             told.append(proposal.probs_BKV)
+            for j in range(k):  # each draft is drawn by a uniform of its own
+                own_B = draw(proposal.probs_BKV[:, j], drawn_BK[:, j])
+                assert torch.equal(proposal.tokens_BK[:, j], own_B)
             row, at = len(rows) - 1, int(context.length_B[-1])
             tokens_BT[row, at : at + accepted] = proposal.tokens_BK[row, :accepted]
             context.length_B = context.length_B + (accepted + 1) * going_B

@@ -49,6 +49,23 @@ def test_the_measured_error_is_that_of_the_dtype() -> None:
     assert measured_error(exact, half, PROMPTS[0], text, 3) > 1e-3
 
 
+@pytest.mark.parametrize("shape", [1, 4])
+def test_either_shape_of_pass_counts(shape: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever of one token or k + 1 tokens a pass rounds worse is what excuses a tie."""
+    exact, rough = random_target(), random_target()
+    read, noise = rough.read, torch.randn(16).double() * 1e-3
+
+    def worse(tokens_BP: torch.Tensor, *rest: object) -> object:
+        reading = read(tokens_BP, *rest)  # type: ignore[arg-type]
+        if tokens_BP.shape[1] == shape:
+            reading.hidden_BPD.add_(noise)
+        return reading
+
+    monkeypatch.setattr(rough, "read", worse)
+    text = texts(exact)[0][:29]  # after the prompt 28 tokens are read: seven whole passes of four
+    assert measured_error(exact, rough, PROMPTS[0][:2], text, 3) > 1e-4
+
+
 @pytest.mark.parametrize("tolerance", [float("nan"), float("inf")])
 def test_an_error_without_bounds_excuses_nothing(tolerance: float) -> None:
     target = random_target(dtype=torch.float32)

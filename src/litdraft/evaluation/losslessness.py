@@ -92,18 +92,23 @@ def measured_error(
 ) -> float:
     """Largest difference in logits between float32 and decoding, in decoding's own shapes.
 
-    The decoding target reads the prompt and then k + 1 tokens a pass behind its cache, in its
-    own dtype. Both errors of a comparison count, so a near tie is a gap within twice this.
+    The decoding target reads the prompt, then one token a pass as plain decoding does, then the
+    same again k + 1 tokens a pass as a round does: either shape may round where the other agrees
+    with float32 to the bit. Both errors of a comparison count, so a near tie is a gap within
+    twice this.
     """
     exact_SV = logits_behind(reference, prompt, text)
-    cache = decoding.allocate(1, len(prompt) + len(text) + k + 1)
-    tokens_B = torch.tensor([[*prompt, *text][:-1]], device=decoding.device)
-    passes, first = [], 0
-    while first < tokens_B.shape[1]:
-        count = len(prompt) if first == 0 else k + 1
-        some_BP = tokens_B[:, first : first + count]
-        passes.append(decoding.read(some_BP, cache).hidden_BPD[0])
+    read = (stepwise(decoding, prompt, text, tokens) for tokens in (1, k + 1))
+    return max(float((logits_SV - exact_SV).abs().max()) for logits_SV in read)
+
+
+def stepwise(target: Target, prompt: Sequence[int], text: Sequence[int], tokens: int) -> Tensor:
+    """logits_SV that each token of a text was chosen from; `tokens` a pass behind the cache."""
+    cache = target.allocate(1, len(prompt) + len(text) + tokens)
+    tokens_BT = torch.tensor([[*prompt, *text][:-1]], device=target.device)
+    passes = []
+    for some_BP in [tokens_BT[:, : len(prompt)], *tokens_BT[:, len(prompt) :].split(tokens, 1)]:
+        passes.append(target.read(some_BP, cache).hidden_BPD[0])
         cache.keep(torch.full_like(cache.length_B, some_BP.shape[1]))
-        first += count
     hidden_SD = torch.cat(passes)[len(prompt) - 1 :]
-    return float((decoding.unembed(hidden_SD).float() - exact_SV).abs().max())
+    return target.unembed(hidden_SD).float()
