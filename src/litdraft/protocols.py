@@ -153,9 +153,6 @@ class Target(Protocol):
 
     def unembed(self, hidden_nD: Tensor) -> Tensor: ...
 
-    def compile(self) -> None:
-        """Compile the passes of a few tokens that decoding reads; the same results, later."""
-
 
 @dataclass(frozen=True)
 class Lesson:

@@ -59,10 +59,11 @@ def plain(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in container.items()}
 
 
-def dtype_of(name: str) -> torch.dtype:
-    if name not in DTYPES:
-        raise UserError(f"dtype={name} was given: choose one of {', '.join(DTYPES)}")
-    return DTYPES[name]
+def dtype_of(name: str) -> torch.dtype | None:
+    """None for auto: as the checkpoint is stored, where that is fast."""
+    if name != "auto" and name not in DTYPES:
+        raise UserError(f"dtype={name} was given: choose one of auto, {', '.join(DTYPES)}")
+    return DTYPES.get(name)
 
 
 def own_device(accelerator: str = "auto") -> torch.device:
@@ -76,15 +77,17 @@ def sampling_of(config: DictConfig) -> Sampling:
     return Sampling(config.temperature, config.top_k, config.top_p)
 
 
-def target_opener(config: DictConfig, dtype: torch.dtype) -> OpenTarget | None:
-    """Opens the target once a device; None for target=null."""
+def target_opener(
+    config: DictConfig, dtype: torch.dtype | None, fused: bool = False
+) -> OpenTarget | None:
+    """Opens the target once a device, `fused` for decoding only; None for target=null."""
     if config.target is None:
         return None
     node = _without(config, "target", ("tokenizer",))
 
     @functools.cache
     def open_on(device: torch.device) -> Target:
-        target: Target = build(node, dtype=dtype, device=device)
+        target: Target = build(node, dtype=dtype, device=device, fused=fused)
         return target
 
     return open_on

@@ -38,6 +38,7 @@ from litdraft.evaluation.losslessness import Verdicts, judge, measured_error
 from litdraft.evaluation.provenance import provenance
 from litdraft.evaluation.stats import Counts, repeated_4grams
 from litdraft.evaluation.stream import Stream, closing
+from litdraft.models.fused import fusable, fuse
 from litdraft.models.tokenizer import Tokenizer
 from litdraft.protocols import Drafter, Target
 from litdraft.sampling import Sampling
@@ -52,6 +53,7 @@ class Bench:
     target: Target
     reference: Target  # the same weights in float32, for replay and for judging
     drafter: Drafter
+    parameters: int  # the drafter's own
     floors: dict[str, Drafter]
     tokenizer: Tokenizer
 
@@ -83,14 +85,12 @@ def evaluate(config: DictConfig, folder: Path) -> float:
 
 
 def _bench(config: DictConfig, fabric: Fabric) -> Bench:
-    opener = target_opener(config, dtype_of(config.dtype))
+    opener = target_opener(config, dtype_of(config.dtype), fused=config.fused)
     exact = target_opener(config, torch.float32)
     if opener is None or exact is None:
         raise UserError("target=null was given: an evaluation needs a target")
     target = opener(own_device())
-    reference = target if target.dtype == torch.float32 else exact(own_device())
-    if str(config.compile).lower() == "true":
-        target.compile()
+    reference = exact(own_device())
     tokenizer = tokenizer_of(config, target, Path())
     torch.manual_seed(config.seed)
     drafter = drafter_of(config, target.spec, tokenizer)
@@ -103,9 +103,12 @@ def _bench(config: DictConfig, fabric: Fabric) -> Bench:
             "and evaluate it with run=outputs/..., or choose drafter=lookup"
         )
     floors = {"lookup": Lookup(), "untrained": _fresh(untrained, target)}
+    parameters = sum(parameter.numel() for parameter in drafter.parameters())
     for some in (drafter, *floors.values()):
         ready(some, target)
-    return Bench(config, fabric, target, reference, drafter, floors, tokenizer)
+        if config.fused and fusable(target.device, target.dtype):
+            fuse(some, target.dtype)
+    return Bench(config, fabric, target, reference, drafter, parameters, floors, tokenizer)
 
 
 def _trainable(drafter: Drafter) -> bool:
@@ -254,8 +257,9 @@ def _told(
         "repeats": config.repeats,
         "target": bench.target.spec.name,
         "drafter": type(bench.drafter).__name__.lower(),
-        "parameters": sum(parameter.numel() for parameter in bench.drafter.parameters()),
-        "dtype": config.dtype,
+        "parameters": bench.parameters,
+        "dtype": str(bench.target.dtype).removeprefix("torch."),
+        "fused": config.fused and fusable(bench.target.device, bench.target.dtype),
         "compile": config.compile,
         "seed": config.seed,
         **provenance(bench.target.device),

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from litdraft.errors import UserError
 
 GROUPS = ("target", "drafter", "data")
-KEYS = ("k", "seed", "dtype", "temperature", "top_k", "top_p")
+KEYS = ("k", "seed", "temperature", "top_k", "top_p")
 
 
 def with_choices(arguments: Sequence[str]) -> list[str]:

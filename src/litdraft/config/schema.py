@@ -56,13 +56,16 @@ class Train(Common):
 
 @dataclass
 class Evaluate(Common):
-    """Keys of evaluate.py."""
+    """Keys of evaluate.py. `dtype` auto keeps weights as they are stored, where that is fast."""
+
+    dtype: str = "auto"
 
     run: str | None = None
     prompt: str | None = None
     prompts: int = 32
     max_new_tokens: int = 128
     batch: int = 1
+    fused: bool = True  # decode on a CPU by the fused step, where it can be built
     compile: str = "auto"
     repeats: int = 1
 

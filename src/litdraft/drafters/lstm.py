@@ -95,8 +95,7 @@ class LSTM(Drafter):
         self.__dict__["scale"] = 1.0 / max(float(size), 1e-8)
 
     def allocate(self, rows: int, room: int, k: int) -> State:
-        weight = self.begin.weight
-        return State(weight.new_zeros(rows, weight.shape[1]))
+        return State(self.begin.bias.new_zeros(rows, self.begin.in_features))
 
     def observe(self, state: State, seen: Seen, context: Context) -> None:
         read_B1 = (seen.count_B > 0)[:, None]
@@ -120,7 +119,7 @@ class LSTM(Drafter):
     def states(self, lesson: Lesson) -> Tensor:
         """states_BSKC from every start at once; later steps have fewer starts inside the text."""
         assert lesson.hidden_BSD is not None
-        hidden_BSD, tokens_BT = lesson.hidden_BSD.to(self.begin.weight.dtype), lesson.tokens_BT
+        hidden_BSD, tokens_BT = lesson.hidden_BSD.to(self.begin.bias.dtype), lesson.tokens_BT
         places = hidden_BSD.shape[1]
         unrolled = self._begin(hidden_BSD[:, : places - 1])
         columns = []
@@ -148,7 +147,7 @@ class LSTM(Drafter):
     def _step(self, unrolled: Unrolled, token_n: Tensor) -> Tensor:
         """Read one token; states_nC that predict the next."""
         embedded_nD = self.__dict__["target"].embed(token_n)
-        below = embedded_nD.to(self.begin.weight.dtype) * self.__dict__["scale"]
+        below = embedded_nD.to(self.begin.bias.dtype) * self.__dict__["scale"]
         for layer, gate in enumerate(self.gates):
             gates_nG = gate(torch.cat((below, unrolled.short_LnW[layer]), -1))
             if layer == 0:

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from litdraft.errors import UserError
-from litdraft.models.cache import StaticCache
 from litdraft.models.llama import Llama, LlamaConfig
 from litdraft.models.tokenizer import Tokenizer, open_tokenizer, same_tokens
 from litdraft.models.weights import load_llama, open_checkpoint
@@ -26,7 +25,7 @@ from litdraft.sampling import choose
 class State:
     """The drafter's cache; it reads the prompt once."""
 
-    cache: StaticCache
+    cache: Any  # of the model that made it
     prompted: bool = False
 
 
@@ -50,11 +49,12 @@ class Pretrained(Drafter):
             )
         self.path = None if path is None else Path(path).expanduser()
         if shape is not None:
-            self.model = Llama(config_of(shape))
-            self.model.reset_parameters()
+            model = Llama(config_of(shape))
+            model.reset_parameters()
         else:
             assert path is not None
-            self.model = load_llama(open_checkpoint(path))
+            model = load_llama(open_checkpoint(path))
+        self.model: Any = model  # or its fused twin
         size = self.model.config.vocabulary
         if spec is not None and size != spec.vocabulary:
             raise UserError(
@@ -76,17 +76,13 @@ class Pretrained(Drafter):
             )
 
     def allocate(self, rows: int, room: int, k: int) -> State:
-        config, weight = self.model.config, self.model.norm.weight
-        if room > config.context:
+        context = self.model.config.context
+        if room > context:
             raise UserError(
-                f"{room} positions are needed, but the drafter has a context of {config.context}: "
+                f"{room} positions are needed, but the drafter has a context of {context}: "
                 "shorten the prompt or lower max_new_tokens"
             )
-        cache = StaticCache(
-            config.layers, rows, config.kv_heads, room, config.head_width,
-            weight.dtype, weight.device,
-        )  # fmt: skip
-        return State(cache)
+        return State(self.model.allocate(rows, room))
 
     def observe(self, state: State, seen: Seen, context: Context) -> None:
         """Read the prompt; after a round only forget what was rejected."""
@@ -122,10 +118,12 @@ class Pretrained(Drafter):
 
     def states(self, lesson: Lesson) -> Tensor:
         """states_BS1C: a language model's state does not depend on where a round began."""
-        return self.model.read(lesson.tokens_BT[:, :-1])[0][:, :, None]
+        hidden_BSD: Tensor = self.model.read(lesson.tokens_BT[:, :-1])[0]
+        return hidden_BSD[:, :, None]
 
     def unembed(self, states_nC: Tensor, j: int) -> Tensor:
-        return self.model.unembed(states_nC)
+        logits_nV: Tensor = self.model.unembed(states_nC)
+        return logits_nV
 
 
 def config_of(shape: dict[str, Any]) -> LlamaConfig:

@@ -126,6 +126,14 @@ class Llama(nn.Module):
             self.head = nn.Linear(config.width, config.vocabulary, bias=False)
         self.reset_buffers()
 
+    @property
+    def device(self) -> torch.device:
+        return self.norm.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.norm.weight.dtype
+
     def reset_buffers(self) -> None:
         """(Re)compute the rotary tables, beside the weights and in their type."""
         weight = self.norm.weight
@@ -147,6 +155,13 @@ class Llama(nn.Module):
             std = 0.02 / math.sqrt(2 * self.config.layers) if deep else 0.02
             nn.init.normal_(weight, std=std, generator=generator)
 
+    def allocate(self, rows: int, room: int) -> StaticCache:
+        """A cache for `rows` rows of `room` tokens."""
+        config = self.config
+        return StaticCache(
+            config.layers, rows, config.kv_heads, room, config.head_width, self.dtype, self.device
+        )
+
     def read(
         self,
         tokens_BP: Tensor,
@@ -157,7 +172,7 @@ class Llama(nn.Module):
 
         With a cache the tokens stand behind what it holds, row by row; the cache does not advance.
         """
-        x_BPD = self.embedding(tokens_BP)
+        x_BPD = self.embed(tokens_BP)
         if cache is None:
             mask = None
             positions_BP = torch.arange(tokens_BP.shape[1], device=tokens_BP.device)[None]
@@ -173,6 +188,9 @@ class Llama(nn.Module):
             if layer + 1 in taps:
                 tapped.append(x_BPD)
         return self.norm(x_BPD), torch.cat(tapped, -1) if tapped else None
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        return F.embedding(tokens, self.embedding.weight)
 
     def unembed(self, hidden_nD: Tensor) -> Tensor:
         """logits_nV through the tied or the own head."""

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from litdraft.errors import UserError
-from litdraft.models.cache import StaticCache
+from litdraft.models.fused import FusedLlama, fastest_dtype, fusable
 from litdraft.models.llama import Llama
 from litdraft.models.weights import load_llama, open_checkpoint
 from litdraft.protocols import Cache, Reading, TargetSpec
-
-FEW = 16  # tokens a pass that decoding reads, as opposed to a prompt
 
 
 class LlamaTarget:
@@ -24,11 +21,9 @@ class LlamaTarget:
     def __init__(
         self, model: Llama, name: str = "llama", bos: int | None = None, eos: tuple[int, ...] = ()
     ) -> None:
-        self.model = model.eval().requires_grad_(False)
+        self.model: Any = model.eval().requires_grad_(False)
         if self.device.type == "cpu" and self.dtype == torch.float32:
             pack(model)
-        self._read_few: Callable[..., tuple[Tensor, Tensor | None]] = self.model.read
-        self._rounding = 1
         config = model.config
         self.spec = TargetSpec(
             name, config.vocabulary, config.width, config.layers, config.context, bos, eos
@@ -38,53 +33,74 @@ class LlamaTarget:
     def open(
         cls,
         path: str | Path,
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = torch.float32,
         device: torch.device | str = "cpu",
+        fused: bool = False,
     ) -> LlamaTarget:
-        """A Hugging Face folder or a llama2.c .bin; UserError if it is neither."""
+        """A Hugging Face folder or a llama2.c .bin; UserError if it is neither.
+
+        dtype None keeps the weights as they are stored, or in float32 where a CPU is faster with
+        it. `fused` is for decoding: a CPU then reads by the fused step where it can be built.
+        """
         checkpoint = open_checkpoint(path)
-        model = load_llama(checkpoint, dtype, device)
-        return cls(model, checkpoint.name, checkpoint.bos, checkpoint.eos)
+        device = torch.device(device)
+        if dtype is None:
+            dtype = _dtype_of(next(iter(checkpoint.parts())).values.dtype, device, fused)
+        target = cls(
+            load_llama(checkpoint, dtype, device), checkpoint.name, checkpoint.bos, checkpoint.eos
+        )
+        if fused and fusable(device, dtype):
+            target.fuse()
+        return target
+
+    def fuse(self) -> None:
+        """Take the model apart for the fused step: for decoding on a CPU, without gradients."""
+        self.model = FusedLlama(self.model)
+
+    @property
+    def fused(self) -> bool:
+        return isinstance(self.model, FusedLlama)
 
     @property
     def device(self) -> torch.device:
-        return self.model.norm.weight.device
+        device: torch.device = self.model.device
+        return device
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.model.norm.weight.dtype
-
-    def compile(self) -> None:
-        """From now on passes of a few tokens behind a cache run compiled; each new shape of them
-        takes a while the first time, so caches get a rounded size."""
-        self._read_few = torch.compile(self.model.read, dynamic=False)
-        self._rounding = 64
+        dtype: torch.dtype = self.model.dtype
+        return dtype
 
     def allocate(self, rows: int, room: int) -> Cache:
-        config = self.model.config
-        if room > config.context:
+        if room > self.spec.context:
             raise UserError(
                 f"{room} positions are needed, but {self.spec.name} has a context of "
-                f"{config.context}: shorten the prompt or lower max_new_tokens"
+                f"{self.spec.context}: shorten the prompt or lower max_new_tokens"
             )
-        room = min(-(-room // self._rounding) * self._rounding, config.context)
-        return StaticCache(
-            config.layers, rows, config.kv_heads, room, config.head_width, self.dtype, self.device
-        )
+        cache: Cache = self.model.allocate(rows, room)
+        return cache
 
     def read(
         self, tokens_BP: Tensor, cache: Cache | None = None, taps: tuple[int, ...] = ()
     ) -> Reading:
-        assert cache is None or isinstance(cache, StaticCache)
-        few = cache is not None and tokens_BP.shape[1] <= FEW
-        read = self._read_few if few else self.model.read
-        return Reading(*read(tokens_BP, cache, taps))
+        return Reading(*self.model.read(tokens_BP, cache, taps))
 
     def embed(self, tokens: Tensor) -> Tensor:
-        return F.embedding(tokens, self.model.embedding.weight)
+        embedded: Tensor = self.model.embed(tokens)
+        return embedded
 
     def unembed(self, hidden_nD: Tensor) -> Tensor:
-        return self.model.unembed(hidden_nD)
+        logits_nV: Tensor = self.model.unembed(hidden_nD)
+        return logits_nV
+
+
+def _dtype_of(stored: torch.dtype, device: torch.device, fused: bool) -> torch.dtype:
+    """As stored; on a CPU only where half precision is the faster one, by measurement."""
+    if device.type != "cpu":
+        return stored
+    if stored != torch.bfloat16 or not fused or not fusable(device, stored):
+        return torch.float32
+    return fastest_dtype()
 
 
 def pack(model: nn.Module) -> None:

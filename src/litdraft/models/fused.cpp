@@ -1,0 +1,538 @@
+// A Llama's passes over few tokens on a CPU: one parallel region a pass, weights streamed once.
+//
+// Decoding reads a handful of rows, so a pass costs what it takes to bring the weights from memory.
+// Matrices are packed into blocks of 16 outputs by 32 inputs in the order in which a thread reads
+// them: [block of outputs][block of inputs][32 / pair][16][pair], pair = 2 for bfloat16 (a pair is
+// what one lane of a bfloat16 dot product eats, and what an AMX tile wants) and 1 for float32.
+// Products add up in float32, as does the residual stream; keys and values keep the cache's type.
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <immintrin.h>
+#include <omp.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <torch/library.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+namespace {
+
+constexpr int64_t OUT = 16, IN = 32, BLOCK = OUT * IN, GROUP = 4;
+using bf16 = c10::BFloat16;
+typedef float lanes __attribute__((vector_size(64)));
+typedef uint32_t words __attribute__((vector_size(64)));
+
+int64_t up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+
+// ---------------------------------------------------------------- threads
+
+// Meeting point of a parallel region's threads. Spins, and yields when somebody is late.
+struct Barrier {
+  const int threads;
+  std::atomic<int> waiting{0}, phase{0};
+  explicit Barrier(int n) : threads(n) {}
+  void wait() {
+    const int mine = phase.load(std::memory_order_relaxed);
+    if (waiting.fetch_add(1, std::memory_order_acq_rel) + 1 == threads) {
+      waiting.store(0, std::memory_order_relaxed);
+      phase.store(mine + 1, std::memory_order_release);
+      return;
+    }
+    for (int spins = 0; phase.load(std::memory_order_acquire) == mine; ++spins)
+      spins < 2000 ? __builtin_ia32_pause() : (void)sched_yield();
+  }
+};
+
+struct Share { int64_t first, last; };
+
+Share share(int64_t items, int rank, int threads) {
+  return {items * rank / threads, items * (rank + 1) / threads};
+}
+
+// ---------------------------------------------------------------- products
+
+// Blocks of a packed matrix: `depth` blocks of inputs lie `behind` each other, blocks of outputs
+// `beside` each other (distances in elements).
+template <class W> struct Blocks {
+  const W* data;
+  int64_t depth, behind, beside;
+};
+
+// A product of up to 16 rows with up to GROUP blocks of outputs fills sums[g][row][16].
+
+#if defined(__AMX_BF16__)
+bool tiles_granted() {
+  constexpr int request = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  static const bool granted = syscall(SYS_arch_prctl, request, tile_data) == 0;
+  return granted;
+}
+
+struct alignas(64) TileConfig {
+  uint8_t palette = 1, start = 0, reserved[14] = {};
+  uint16_t bytes[16] = {};
+  uint8_t rows[16] = {};
+};
+
+// gcc's tile instructions do not say that they read memory: what they read must be there by then.
+inline void written(const void* data) { asm volatile("" ::"r"(data) : "memory"); }
+
+// Tiles 0..3 sum, 4 holds rows of activations, 5..7 weights.
+void configure(int rows) {
+  TileConfig config;
+  for (int tile = 0; tile < 8; ++tile) {
+    config.bytes[tile] = 64;
+    config.rows[tile] = tile <= 4 ? rows : 16;
+  }
+  written(&config);
+  _tile_loadconfig(&config);
+}
+
+void tile_product(const bf16* x, int64_t stride, const Blocks<bf16>& w, int64_t count, float* sums) {
+  const int64_t next = count * w.beside;  // fetched while this group is computed
+  written(x);
+  _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3);
+  for (int64_t at = 0; at < w.depth; ++at) {
+    const bf16* block = w.data + at * w.behind;
+    _tile_loadd(4, x + at * IN, stride * sizeof(bf16));
+#define LITDRAFT_TILE(sum, weights)                                          \
+  if (count > sum) {                                                         \
+    const bf16* here = block + sum * w.beside;                               \
+    _tile_loadd(weights, here, 64);                                          \
+    _tile_dpbf16ps(sum, 4, weights);                                         \
+    for (int64_t line = 0; line < BLOCK; line += 32)                         \
+      _mm_prefetch(reinterpret_cast<const char*>(here + next + line), _MM_HINT_T1); \
+  }
+    LITDRAFT_TILE(0, 5) LITDRAFT_TILE(1, 6) LITDRAFT_TILE(2, 7) LITDRAFT_TILE(3, 5)
+#undef LITDRAFT_TILE
+  }
+  _tile_stored(0, sums, 64);
+  if (count > 1) _tile_stored(1, sums + 256, 64);
+  if (count > 2) _tile_stored(2, sums + 512, 64);
+  if (count > 3) _tile_stored(3, sums + 768, 64);
+}
+#endif
+
+inline lanes splat(float x) { return x - lanes{}; }
+
+// One row of a packed block: 16 outputs, `pair` inputs each.
+inline void multiply(lanes& sum, const bf16* x, const bf16* w) {
+#if defined(__AVX512BF16__)
+  int32_t pair;
+  std::memcpy(&pair, x, 4);
+  sum = (lanes)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(pair),
+                                (__m512bh)_mm512_loadu_si512(w));
+#else
+  words both;
+  std::memcpy(&both, w, 64);
+  sum += (lanes)(both << 16) * splat(x[0]) + (lanes)(both & 0xffff0000u) * splat(x[1]);
+#endif
+}
+inline void multiply(lanes& sum, const float* x, const float* w) {
+  lanes some;
+  std::memcpy(&some, w, 64);
+  sum += some * splat(*x);
+}
+
+template <class W> constexpr int64_t PAIR = 4 / sizeof(W);
+
+template <class W, int ROWS>
+void row_product(const W* x, int64_t stride, const Blocks<W>& w, int64_t count, float* sums) {
+  for (int64_t first = 0; first < count; first += 2) {
+    const int64_t other = std::min(first + 1, count - 1);
+    lanes sum[ROWS][2] = {};
+    for (int64_t at = 0; at < w.depth; ++at) {
+      const W *one = w.data + at * w.behind + first * w.beside;
+      const W *two = w.data + at * w.behind + other * w.beside;
+      for (int64_t i = 0; i < IN; i += PAIR<W>) {
+        for (int row = 0; row < ROWS; ++row) {
+          const W* some = x + row * stride + at * IN + i;
+          multiply(sum[row][0], some, one + i * OUT);
+          multiply(sum[row][1], some, two + i * OUT);
+        }
+      }
+    }
+    for (int row = 0; row < ROWS; ++row) {
+      std::memcpy(sums + first * 256 + row * 16, &sum[row][0], 64);
+      std::memcpy(sums + other * 256 + row * 16, &sum[row][1], 64);
+    }
+  }
+}
+
+template <class W>
+void product(const W* x, int64_t stride, int64_t rows, const Blocks<W>& w, int64_t count,
+             float* sums) {
+#if defined(__AMX_BF16__)
+  if constexpr (std::is_same_v<W, bf16>)
+    if (tiles_granted()) return tile_product(x, stride, w, count, sums);
+#endif
+  int64_t row = 0;
+  for (; row + 4 <= rows; row += 4)
+    row_product<W, 4>(x + row * stride, stride, w, count, sums + row * 16);
+  for (; row < rows; ++row)
+    row_product<W, 1>(x + row * stride, stride, w, count, sums + row * 16);
+}
+
+// What a thread does before products of so many rows, and after its last one.
+template <class W> void prepare(int64_t rows) {
+#if defined(__AMX_BF16__)
+  if (std::is_same_v<W, bf16> && tiles_granted()) configure(std::min<int64_t>(rows, 16));
+#endif
+}
+template <class W> void release() {
+#if defined(__AMX_BF16__)
+  if (std::is_same_v<W, bf16> && tiles_granted()) _tile_release();
+#endif
+}
+
+// Rows of activations, as wide as a whole number of blocks; what lies behind `width` is zero.
+template <class W> struct Rows {
+  std::vector<W> data;
+  int64_t stride = 0;
+  void size(int64_t rows, int64_t width) {
+    stride = up(width, IN);
+    data.assign(up(rows, 16) * stride, W(0.f));
+  }
+  W* row(int64_t n) { return data.data() + n * stride; }
+};
+
+template <class W> struct Matrix { const W* data; int64_t outputs, inputs; };
+
+// Calls done(first row, rows, first output, sums[g][row][16], g) for this thread's blocks of outputs.
+template <class W, class Done>
+void multiply_all(const Matrix<W>& m, Rows<W>& x, int64_t rows, int rank, int threads, int64_t unit,
+                  Done done) {
+  alignas(64) float sums[GROUP * 256];
+  const int64_t depth = up(m.inputs, IN) / IN, wide = up(m.outputs, OUT) / OUT;
+  const Share mine = share(wide / unit, rank, threads);
+  prepare<W>(rows);
+  for (int64_t block = mine.first * unit; block < mine.last * unit; block += GROUP) {
+    const int64_t count = std::min(GROUP, mine.last * unit - block);
+    for (int64_t row = 0; row < rows; row += 16) {
+      const int64_t some = std::min<int64_t>(16, rows - row);
+      const Blocks<W> blocks{m.data + block * depth * BLOCK, depth, BLOCK, depth * BLOCK};
+      product(x.row(row), x.stride, some, blocks, count, sums);
+      done(row, some, block * OUT, sums, count);
+    }
+  }
+}
+
+// ---------------------------------------------------------------- the network
+
+struct Shape { int64_t vocabulary, width, layers, heads, kv_heads, head_width, inner; };
+
+Shape shape_of(at::IntArrayRef n) { return {n[0], n[1], n[2], n[3], n[4], n[5], n[6]}; }
+
+template <class W> struct Layer { Matrix<W> qkv, out, gate_up, down; };
+
+template <class W> Matrix<W> take(const W*& at, int64_t outputs, int64_t inputs) {
+  const Matrix<W> matrix{at, outputs, inputs};
+  at += up(outputs, OUT) * up(inputs, IN);
+  return matrix;
+}
+
+template <class W> Layer<W> take_layer(const W*& at, const Shape& s) {
+  const int64_t heads = s.heads + 2 * s.kv_heads;
+  Layer<W> layer;
+  layer.qkv = take(at, heads * s.head_width, s.width);
+  layer.out = take(at, s.width, s.heads * s.head_width);
+  layer.gate_up = take(at, 2 * up(s.inner, OUT), s.width);
+  layer.down = take(at, s.width, s.inner);
+  return layer;
+}
+
+// RMSNorm of a row (Zhang and Sennrich, arXiv 1910.07467).
+template <class W> void normalize(const float* x, const float* weight, int64_t n, float eps, W* out) {
+  float squares = 0;
+  for (int64_t i = 0; i < n; ++i) squares += x[i] * x[i];
+  const float scale = 1.f / std::sqrt(squares / n + eps);
+  for (int64_t i = 0; i < n; ++i) out[i] = W(x[i] * scale * weight[i]);
+}
+
+// Rotary position of one head: pairs (i, i + n / 2); sin carries the sign of its first half.
+void rotate(const float* x, const float* cos, const float* sin, int64_t n, float* out) {
+  const int64_t half = n / 2;
+  for (int64_t i = 0; i < half; ++i) {
+    out[i] = x[i] * cos[i] + x[i + half] * sin[i];
+    out[i + half] = x[i + half] * cos[i + half] + x[i] * sin[i + half];
+  }
+}
+
+// What all threads of a pass share.
+template <class W> struct Pass {
+  Shape s;
+  int64_t count;  // P
+  const int64_t* length_B;
+  const float *cos_TE, *sin_TE;
+  std::vector<float> x_nD, qkv;
+  Rows<W> attended, inner;
+
+  const float* heads(int64_t n, int64_t head) const {
+    return qkv.data() + (n * (s.heads + 2 * s.kv_heads) + head) * s.head_width;
+  }
+};
+
+// A thread's own room for attention.
+template <class W> struct Scratch {
+  Rows<W> queries, weights;
+  std::vector<float> scores, turned;
+};
+
+// One row's queries that share a head of keys: store the new keys and values, then attend.
+// Both are packed matrices, so scores and sums are products like all others: keys have a slot for
+// an output, [slot / 16][E / 32][32 / pair][16][pair], and values a slot for an input,
+// [slot / 32][E / 16][32 / pair][16][pair].
+template <class W>
+void attend(Pass<W>& pass, W* keys, W* values, int64_t row, int64_t kv, Scratch<W>& scratch) {
+  const Shape& s = pass.s;
+  const int64_t E = s.head_width, deep = up(E, IN) / IN, wide = up(E, OUT) / OUT;
+  const int64_t shared = s.heads / s.kv_heads, start = pass.length_B[row];
+  const int64_t known = start + pass.count, slots = up(known, IN);
+  scratch.turned.resize(E);
+  float* turned = scratch.turned.data();
+  for (int64_t p = 0; p < pass.count; ++p) {
+    const int64_t n = row * pass.count + p, t = start + p;
+    const float* value = pass.heads(n, s.heads + s.kv_heads + kv);
+    rotate(pass.heads(n, s.heads + kv), pass.cos_TE + t * E, pass.sin_TE + t * E, E, turned);
+    W* key = keys + t / OUT * deep * BLOCK + t % OUT * PAIR<W>;
+    for (int64_t e = 0; e < E; ++e) key[e / PAIR<W> * OUT * PAIR<W> + e % PAIR<W>] = W(turned[e]);
+    W* slot = values + t / IN * wide * BLOCK + t % IN / PAIR<W> * OUT * PAIR<W> + t % PAIR<W>;
+    for (int64_t e = 0; e < E; ++e) slot[e / OUT * BLOCK + e % OUT * PAIR<W>] = W(value[e]);
+  }
+  alignas(64) float sums[GROUP * 256];
+  const int64_t all = pass.count * shared;
+  scratch.queries.size(16, E), scratch.weights.size(16, slots), scratch.scores.resize(16 * slots);
+  for (int64_t first = 0; first < all; first += 16) {
+    const int64_t some = std::min<int64_t>(16, all - first);
+    auto place = [&](int64_t q) { return row * pass.count + (first + q) / shared; };
+    auto head = [&](int64_t q) { return kv * shared + (first + q) % shared; };
+    auto seen = [&](int64_t q) { return start + (first + q) / shared + 1; };
+    for (int64_t q = 0; q < some; ++q) {
+      const int64_t t = seen(q) - 1;
+      rotate(pass.heads(place(q), head(q)), pass.cos_TE + t * E, pass.sin_TE + t * E, E, turned);
+      for (int64_t e = 0; e < E; ++e) scratch.queries.row(q)[e] = W(turned[e]);
+    }
+    prepare<W>(some);
+    const int64_t key_blocks = up(seen(some - 1), OUT) / OUT;
+    for (int64_t at = 0; at < key_blocks; at += GROUP) {
+      const int64_t count = std::min(GROUP, key_blocks - at);
+      const Blocks<W> blocks{keys + at * deep * BLOCK, deep, BLOCK, deep * BLOCK};
+      product(scratch.queries.row(0), scratch.queries.stride, some, blocks, count, sums);
+      for (int64_t g = 0; g < count; ++g)
+        for (int64_t q = 0; q < some; ++q)
+          std::memcpy(scratch.scores.data() + q * slots + (at + g) * OUT, sums + g * 256 + q * 16, 64);
+    }
+    float mass[16];
+    const float scale = 1.f / std::sqrt(float(E));
+    for (int64_t q = 0; q < some; ++q) {
+      const float* scores = scratch.scores.data() + q * slots;
+      W* weights = scratch.weights.row(q);
+      const int64_t n = seen(q);
+      float top = scores[0], total = 0;
+      for (int64_t t = 1; t < n; ++t) top = std::max(top, scores[t]);
+      for (int64_t t = 0; t < n; ++t) {
+        const float weight = std::exp((scores[t] - top) * scale);
+        weights[t] = W(weight), total += weight;
+      }
+      for (int64_t t = n; t < slots; ++t) weights[t] = W(0.f);
+      mass[q] = total;
+    }
+    const int64_t depth = up(seen(some - 1), IN) / IN;
+    for (int64_t at = 0; at < wide; at += GROUP) {
+      const int64_t count = std::min(GROUP, wide - at);
+      const Blocks<W> blocks{values + at * BLOCK, depth, wide * BLOCK, BLOCK};
+      product(scratch.weights.row(0), scratch.weights.stride, some, blocks, count, sums);
+      for (int64_t q = 0; q < some; ++q) {
+        W* out = pass.attended.row(place(q)) + head(q) * E;
+        for (int64_t e = at * OUT; e < std::min(E, (at + count) * OUT); ++e)
+          out[e] = W(sums[(e / OUT - at) * 256 + q * 16 + e % OUT] / mass[q]);
+      }
+    }
+  }
+}
+
+// Row `token` of a packed matrix.
+template <class W> void unpack_row(const Matrix<W>& m, int64_t token, float* out) {
+  const int64_t depth = up(m.inputs, IN) / IN;
+  const W* block = m.data + token / OUT * depth * BLOCK;
+  for (int64_t i = 0; i < m.inputs; ++i)
+    out[i] = float(block[i / PAIR<W> * OUT * PAIR<W> + token % OUT * PAIR<W> + i % PAIR<W>]);
+}
+
+template <class W>
+std::tuple<at::Tensor, at::Tensor> read_as(
+    const at::Tensor& packed, at::IntArrayRef shape, double eps, const at::Tensor& norms,
+    const at::Tensor& rotary, const at::Tensor& tokens_BP, const at::Tensor& length_B,
+    const at::Tensor& keys, const at::Tensor& values, at::IntArrayRef taps) {
+  static Pass<W> pass;  // kept from call to call: its buffers grow once
+  const Shape s = pass.s = shape_of(shape);
+  const int64_t B = tokens_BP.size(0), P = tokens_BP.size(1), rows = B * P, D = s.width;
+  pass.count = P;
+  pass.length_B = length_B.const_data_ptr<int64_t>();
+  pass.cos_TE = rotary.const_data_ptr<float>();
+  pass.sin_TE = pass.cos_TE + rotary.size(1) * rotary.size(2);
+  pass.x_nD.resize(rows * D);
+  const int64_t wide = (s.heads + 2 * s.kv_heads) * s.head_width;
+  pass.qkv.resize(rows * wide);
+  pass.attended.size(rows, s.heads * s.head_width);
+  pass.inner.size(rows, s.inner);
+  at::Tensor hidden = at::empty({B, P, D}, norms.options());
+  at::Tensor tapped = at::empty({B, P, int64_t(taps.size()) * D}, norms.options());
+  const int64_t one_key = keys.size(3), one_value = values.size(3);
+  const W* weights = packed.const_data_ptr<W>();
+  W *all_keys = keys.mutable_data_ptr<W>(), *all_values = values.mutable_data_ptr<W>();
+  const float* scales = norms.const_data_ptr<float>();
+  const int64_t* tokens = tokens_BP.const_data_ptr<int64_t>();
+  float *said = hidden.mutable_data_ptr<float>(), *tap = tapped.mutable_data_ptr<float>();
+  const int threads = std::max<int64_t>(1, omp_get_max_threads());
+  Barrier barrier(threads);
+
+#pragma omp parallel num_threads(threads)
+  {
+    const int rank = omp_get_thread_num();
+    Rows<W> normal;
+    normal.size(rows, D);
+    Scratch<W> scratch;
+    float* x = pass.x_nD.data();
+    const Share mine = share(rows, rank, threads);
+    auto keep_tap = [&](int64_t layer) {
+      for (size_t i = 0; i < taps.size(); ++i)
+        if (taps[i] == layer)
+          for (int64_t n = mine.first; n < mine.last; ++n)
+            std::memcpy(tap + (n * taps.size() + i) * D, x + n * D, D * sizeof(float));
+    };
+    auto norm_all = [&](int64_t which) {
+      for (int64_t n = 0; n < rows; ++n)
+        normalize(x + n * D, scales + which * D, D, float(eps), normal.row(n));
+    };
+    auto add = [&](int64_t row, int64_t some, int64_t first, const float* sums, int64_t count) {
+      for (int64_t g = 0; g < count; ++g)
+        for (int64_t r = 0; r < some; ++r)
+          for (int64_t c = 0; c < std::min(OUT, D - first - g * OUT); ++c)
+            x[(row + r) * D + first + g * OUT + c] += sums[g * 256 + r * 16 + c];
+    };
+
+    const W* at = weights;
+    const Matrix<W> embedding = take(at, s.vocabulary, D);
+    for (int64_t n = mine.first; n < mine.last; ++n) unpack_row(embedding, tokens[n], x + n * D);
+    keep_tap(0);
+    barrier.wait();
+    for (int64_t l = 0; l < s.layers; ++l) {
+      const Layer<W> layer = take_layer(at, s);
+      norm_all(2 * l);
+      multiply_all(layer.qkv, normal, rows, rank, threads, 1,
+                   [&](int64_t row, int64_t some, int64_t first, const float* sums, int64_t count) {
+                     for (int64_t g = 0; g < count; ++g)
+                       for (int64_t r = 0; r < some; ++r)
+                         std::memcpy(pass.qkv.data() + (row + r) * wide + first + g * OUT,
+                                     sums + g * 256 + r * 16,
+                                     std::min(OUT, wide - first - g * OUT) * sizeof(float));
+                   });
+      barrier.wait();
+      const Share items = share(B * s.kv_heads, rank, threads);
+      for (int64_t i = items.first; i < items.last; ++i) {
+        const int64_t from = l * B * s.kv_heads + i;
+        attend(pass, all_keys + from * one_key, all_values + from * one_value, i / s.kv_heads,
+               i % s.kv_heads, scratch);
+      }
+      barrier.wait();
+      multiply_all(layer.out, pass.attended, rows, rank, threads, 1, add);
+      barrier.wait();
+      norm_all(2 * l + 1);
+      multiply_all(layer.gate_up, normal, rows, rank, threads, 2,  // a block of gates, one of ups
+                   [&](int64_t row, int64_t some, int64_t first, const float* sums, int64_t count) {
+                     for (int64_t g = 0; g < count; g += 2)
+                       for (int64_t r = 0; r < some; ++r) {
+                         W* out = pass.inner.row(row + r) + (first + g * OUT) / 2;
+                         const float* gate = sums + g * 256 + r * 16;
+                         for (int64_t c = 0; c < OUT; ++c)
+                           out[c] = W(gate[c] / (1.f + std::exp(-gate[c])) * gate[256 + c]);
+                       }
+                   });
+      barrier.wait();
+      multiply_all(layer.down, pass.inner, rows, rank, threads, 1, add);
+      barrier.wait();
+      keep_tap(l + 1);
+    }
+    for (int64_t n = mine.first; n < mine.last; ++n)
+      normalize(x + n * D, scales + 2 * s.layers * D, D, float(eps), said + n * D);
+    release<W>();
+  }
+  return {hidden, tapped};
+}
+
+std::tuple<at::Tensor, at::Tensor> fused_read(
+    const at::Tensor& packed, at::IntArrayRef shape, double eps, const at::Tensor& norms,
+    const at::Tensor& rotary, const at::Tensor& tokens_BP, const at::Tensor& length_B,
+    const at::Tensor& keys, const at::Tensor& values, at::IntArrayRef taps) {
+  auto run = packed.scalar_type() == at::kBFloat16 ? read_as<bf16> : read_as<float>;
+  return run(packed, shape, eps, norms, rotary, tokens_BP.contiguous(), length_B, keys, values, taps);
+}
+
+template <class W>
+at::Tensor linear_as(const at::Tensor& packed, int64_t outputs, const at::Tensor& x_nD) {
+  const int64_t rows = x_nD.size(0), inputs = x_nD.size(1);
+  const float* given = x_nD.const_data_ptr<float>();
+  static Rows<W> x;
+  x.size(rows, inputs);
+  for (int64_t n = 0; n < rows; ++n)
+    for (int64_t i = 0; i < inputs; ++i) x.row(n)[i] = W(given[n * inputs + i]);
+  at::Tensor result = at::empty({rows, outputs}, x_nD.options());
+  float* out = result.mutable_data_ptr<float>();
+  const Matrix<W> matrix{packed.const_data_ptr<W>(), outputs, inputs};
+  const int threads = std::max<int64_t>(1, omp_get_max_threads());
+#pragma omp parallel num_threads(threads)
+  {
+    multiply_all(matrix, x, rows, omp_get_thread_num(), threads, 1,
+                 [&](int64_t row, int64_t some, int64_t first, const float* sums, int64_t count) {
+                   for (int64_t g = 0; g < count; ++g)
+                     for (int64_t r = 0; r < some; ++r)
+                       std::memcpy(out + (row + r) * outputs + first + g * OUT,
+                                   sums + g * 256 + r * 16,
+                                   std::min(OUT, outputs - first - g * OUT) * sizeof(float));
+                 });
+    release<W>();
+  }
+  return result;
+}
+
+// y = W x for few rows; W packed.
+at::Tensor fused_linear(const at::Tensor& packed, int64_t outputs, const at::Tensor& x_nD) {
+  auto run = packed.scalar_type() == at::kBFloat16 ? linear_as<bf16> : linear_as<float>;
+  return run(packed, outputs, x_nD.contiguous());
+}
+
+// Rows of a packed matrix, in float32.
+at::Tensor fused_embed(const at::Tensor& packed, int64_t width, const at::Tensor& tokens_n) {
+  at::Tensor result = at::empty({tokens_n.size(0), width}, packed.options().dtype(at::kFloat));
+  float* out = result.mutable_data_ptr<float>();
+  for (int64_t n = 0; n < tokens_n.size(0); ++n) {
+    const int64_t token = tokens_n.const_data_ptr<int64_t>()[n];
+    if (packed.scalar_type() == at::kBFloat16)
+      unpack_row(Matrix<bf16>{packed.const_data_ptr<bf16>(), 0, width}, token, out + n * width);
+    else
+      unpack_row(Matrix<float>{packed.const_data_ptr<float>(), 0, width}, token, out + n * width);
+  }
+  return result;
+}
+
+}  // namespace
+
+TORCH_LIBRARY(litdraft, m) {
+  m.def("read(Tensor packed, int[] shape, float eps, Tensor norms, Tensor rotary, Tensor tokens, "
+        "Tensor length, Tensor(a!) keys, Tensor(b!) values, int[] taps) -> (Tensor, Tensor)");
+  m.def("linear(Tensor packed, int outputs, Tensor x) -> Tensor");
+  m.def("embed(Tensor packed, int width, Tensor tokens) -> Tensor");
+}
+
+TORCH_LIBRARY_IMPL(litdraft, CPU, m) {
+  m.impl("read", &fused_read);
+  m.impl("linear", &fused_linear);
+  m.impl("embed", &fused_embed);
+}

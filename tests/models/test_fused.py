@@ -1,0 +1,96 @@
+"""The fused step reads as the eager network does, to the last bit that its types can tell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from tests.fakes import random_llama
+
+from litdraft.models.fused import FusedLinear, FusedLlama, available
+from litdraft.models.llama import Llama
+
+pytestmark = pytest.mark.skipif(not available(), reason="the fused step does not build here")
+
+# Sizes that fill no whole block; sharing of heads; an own head; wide heads; stretched rotation.
+SHAPES: list[dict[str, Any]] = [
+    {},
+    {"width": 40, "heads": 6, "kv_heads": 2, "head_width": 6, "inner": 37, "tied": False},
+    {"width": 96, "heads": 3, "kv_heads": 3, "head_width": 48, "inner": 80, "vocabulary": 100},
+    {"width": 64, "heads": 16, "kv_heads": 1, "head_width": 80, "inner": 64, "layers": 1},
+]
+
+
+def twins(shape: dict[str, Any], dtype: torch.dtype) -> tuple[Llama, FusedLlama]:
+    """An eager float64 network and the fused step with the same weights, those of `dtype`."""
+    given, eager = random_llama(**shape).to(dtype), random_llama(**shape).double()
+    for weight in given.parameters():
+        if weight.dim() > 1:  # a wide network amplifies what its type rounds off
+            weight.data *= (16 / given.config.width) ** 0.5
+    eager.load_state_dict(given.state_dict())
+    for model in (given, eager):
+        model.reset_buffers()
+    return eager, FusedLlama(given)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype, close", [(torch.float32, 1e-5), (torch.bfloat16, 0.06)])
+@torch.no_grad()
+def test_it_reads_as_the_eager_network_does(
+    shape: dict[str, Any], dtype: torch.dtype, close: float
+) -> None:
+    """A prompt, then ragged rows, rejected drafts overwritten; as many rows as two tiles hold."""
+    eager, fused = twins(shape, dtype)
+    torch.manual_seed(0)
+    tokens_BT = torch.randint(0, eager.config.vocabulary, (5, 70))
+    caches = eager.allocate(5, 70), fused.allocate(5, 70)
+    at = 0
+    for count in (33, 4, 1, 7, 4):
+        some_BP = tokens_BT[:, at : at + count]
+        expected, taps = eager.read(some_BP, caches[0], (0, 2)[: eager.config.layers])
+        given, fused_taps = fused.read(some_BP, caches[1], (0, 2)[: eager.config.layers])
+        assert (expected - given).abs().max() < close * expected.abs().max()
+        assert taps is not None
+        assert fused_taps is not None
+        assert (taps - fused_taps).abs().max() < close * taps.abs().max()
+        kept_B = torch.tensor([count, max(count - 2, 1), count, 1, count])
+        for cache in caches:
+            cache.keep(kept_B)
+        at += count
+    logits = eager.unembed(expected)
+    assert (logits - fused.unembed(expected)).abs().max() < close * logits.abs().max()
+    if dtype == torch.float32:
+        assert torch.equal(eager.embed(tokens_BT).float(), fused.embed(tokens_BT))
+
+
+@torch.no_grad()
+def test_long_texts_are_read_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    eager, fused = twins({}, torch.float32)
+    tokens_BT = torch.randint(0, 24, (3, 50))
+    monkeypatch.setattr("litdraft.models.fused.ROWS", 32)
+    assert (eager.read(tokens_BT)[0] - fused.read(tokens_BT)[0]).abs().max() < 1e-4
+    cache = fused.allocate(3, 60)
+    assert (eager.read(tokens_BT)[0] - fused.read(tokens_BT, cache)[0]).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4, 17])
+@torch.no_grad()
+def test_a_packed_layer_is_the_layer(rows: int) -> None:
+    layer, x_nC = torch.nn.Linear(50, 70), torch.randn(rows, 50)
+    for dtype, close in ((torch.float32, 1e-5), (torch.bfloat16, 0.02)):
+        assert (layer(x_nC) - FusedLinear(layer, dtype)(x_nC)).abs().max() < close
+
+
+def test_torch_compile_is_told_the_truth_about_its_operations() -> None:
+    _, fused = twins({}, torch.float32)
+    cache, tokens_BP = fused.allocate(2, 8), torch.randint(0, 24, (2, 3))
+    operands = (
+        fused.weights, fused.shape, 1e-5, fused.norms_nD, fused.rotary_2TE, tokens_BP,
+        cache.length_B, cache.keys_LBHn, cache.values_LBHn, [0],
+    )  # fmt: skip
+    checks = ("test_schema", "test_faketensor")
+    torch.library.opcheck(torch.ops.litdraft.read.default, operands, test_utils=checks)
+    for name, more in (("linear", (24, torch.randn(2, 16))), ("embed", (16, tokens_BP[0]))):
+        operation = getattr(torch.ops.litdraft, name).default
+        torch.library.opcheck(operation, (fused.weights, *more), test_utils=checks)
