@@ -16,7 +16,7 @@ teacher row at s serves every pair (t = s - j, j), and everything in training is
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Protocol
 
 import torch
@@ -38,7 +38,7 @@ class TargetSpec:
 
 @dataclass
 class Context:
-    """What is known of every row. Owned by the loop; drafters only look.
+    """What is known of every row. Owned by the loop, which writes it in place; drafters only look.
 
     tokens_BT holds prompt and emitted tokens, then room; the target has read length_B - 1 of them
     (the last one is emitted and unread). known_B counts what was verified, before the cut at the
@@ -94,18 +94,37 @@ class Proposal:
     valid_BK: Tensor | None = None
 
 
+def select(tree: Any, rows_n: Tensor) -> Any:
+    """These rows of everything in a state: tensors have rows first, anything else that has rows
+    knows how to `select` them in place."""
+    if isinstance(tree, Tensor):
+        return tree[rows_n]
+    if hasattr(tree, "select"):
+        tree.select(rows_n)
+    elif isinstance(tree, list | tuple):
+        return type(tree)(select(part, rows_n) for part in tree)
+    elif is_dataclass(tree) and not isinstance(tree, type):
+        for part in fields(tree):
+            setattr(tree, part.name, select(getattr(tree, part.name), rows_n))
+    return tree
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What verification decided, before any cut.
 
     tokens_BP (P = K + 1) are the accepted drafts and then the recovered or bonus token;
     count_B = accepted + 1 of them count. That is also how many tokens the cache keeps: the
-    formerly unread token and the accepted drafts.
+    formerly unread token and the accepted drafts. In a row that is done, none of them count.
     """
 
     tokens_BP: Tensor
     count_B: Tensor
     drafted_B: Tensor
+
+    def unless(self, done_B: Tensor) -> Verdict:
+        """The same, but nothing for rows that are done."""
+        return Verdict(self.tokens_BP, self.count_B.masked_fill(done_B, 0), self.drafted_B)
 
 
 @dataclass(frozen=True)
@@ -123,6 +142,13 @@ class Cache(Protocol):
 
     def keep(self, count_B: Tensor) -> None:
         """Advance each row by the first count_B of the tokens just read; forget the others."""
+
+    def within(self, slots: int) -> None:
+        """A promise that no row will reach beyond so many slots before the next call of this, so
+        that a short context need not pay for the room of a long one."""
+
+    def select(self, rows_n: Tensor) -> None:
+        """Go on with these rows alone, in this order."""
 
 
 class Target(Protocol):

@@ -10,38 +10,67 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from litdraft.decoding.compiled import Compiled
 from litdraft.decoding.generation import Generation
 from litdraft.decoding.verify import verify
 from litdraft.errors import UserError
-from litdraft.protocols import Cache, Context, Drafter, Seen, Target, Verdict
+from litdraft.protocols import Cache, Context, Drafter, Seen, Target, Verdict, select
 from litdraft.sampling import Sampling, choose, uniforms
 
 Watch = Callable[[Context, Verdict | None], None]
 PATIENCE = {"cpu": 1}  # rounds between two looks at who is done; a look at a GPU is a wait
+CROWD = 0.75  # rows that are done leave as soon as no more than this share goes on
 
 
 @dataclass
 class Run:
-    """What one call of `generate` carries from round to round."""
+    """What one call of `generate` carries from round to round: tensors at fixed addresses."""
 
     context: Context
     cache: Cache
     state: Any
     limit_B: Tensor
     ends: Tensor
-    counts: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    steps_P: Tensor  # 0..k
+
+
+@dataclass
+class Log:
+    """What was decided for whom; read only at the end, so that no round waits for it."""
+
+    rows: list[int]  # which prompt each row of the run continues
+    rounds: list[tuple[list[int], Tensor, Tensor]] = field(default_factory=list)
+    texts: dict[int, tuple[list[int], list[int]]] = field(default_factory=dict)
+
+    def add(self, verdict: Verdict) -> None:
+        self.rounds.append((self.rows, verdict.count_B, verdict.drafted_B))
+
+    def leave(self, context: Context, rows: Sequence[int]) -> None:
+        """Write down the texts of some rows: up to the cut, and as far as they are known."""
+        spans = [context.prompt_B.tolist(), context.length_B.tolist(), context.known_B.tolist()]
+        for row in rows:
+            first, last, known = (span[row] for span in spans)
+            text = context.tokens_BT[row, first:known].tolist()
+            self.texts[self.rows[row]] = (text[: last - first], text)
 
 
 class Speculate:
     """A drafter in front of a target, k tokens a round."""
 
     def __init__(
-        self, target: Target, drafter: Drafter, k: int, sampling: Sampling, seed: int = 0
+        self,
+        target: Target,
+        drafter: Drafter,
+        k: int,
+        sampling: Sampling,
+        seed: int = 0,
+        compiled: bool = False,
     ) -> None:
         if k < 1:
             raise UserError(f"k={k} was given: a drafter drafts at least one token")
         self.target, self.drafter = target, drafter
         self.k, self.sampling, self.seed = k, sampling, seed
+        self._round = Compiled(self.round) if compiled else self.round
 
     @torch.inference_mode()
     def generate(
@@ -57,24 +86,31 @@ class Speculate:
         """
         if not all(len(prompt) for prompt in prompts):
             raise UserError("an empty prompt was given: it needs at least one token")
-        run = self._begin(prompts, max_new_tokens, rows)
+        run, log = self._begin(prompts, max_new_tokens, rows), Log(list(range(len(prompts))))
         started = self._now()
         self.prefill(run)
         prefilled = self._now()
         if watch:
             watch(run.context, None)
         patience = PATIENCE.get(self.target.device.type, 8)
-        while not bool(run.context.done_B.all()):
+        reach = max(map(len, prompts)) + 1
+        while self._going(run, log):
             for _ in range(patience):
-                verdict = self.round(run)
+                reach = min(reach + self.k + 1, run.context.tokens_BT.shape[1])
+                run.cache.within(reach)
+                verdict = self._round(run)
+                log.add(verdict)
                 if watch:
                     watch(run.context, verdict)
-        return self._told(run, prefilled - started, self._now() - prefilled)
+        finished = self._now()
+        log.leave(run.context, range(len(log.rows)))
+        return _told(log, len(prompts), prefilled - started, finished - prefilled)
 
     def prefill(self, run: Run) -> None:
         """Read the prompts and emit each row's first token."""
         context, rows_B = run.context, torch.arange(len(run.limit_B), device=run.ends.device)
         tokens_BP = context.tokens_BT[:, : int(context.prompt_B.max())]
+        run.cache.within(tokens_BP.shape[1])
         reading = self.target.read(tokens_BP, run.cache, self.drafter.needs.taps)
         run.cache.keep(context.prompt_B)
         last_BD = reading.hidden_BPD[rows_B, context.prompt_B - 1]
@@ -94,9 +130,8 @@ class Speculate:
         tokens_BP = torch.cat((context.last_BP(1), proposal.tokens_BK), 1)
         reading = self.target.read(tokens_BP, cache, self.drafter.needs.taps)
         probs_BPV = self.sampling.probs(self.target.unembed(reading.hidden_BPD))
-        verdict = verify(proposal, probs_BPV, drawn_Bn[:, k:])
+        verdict = verify(proposal, probs_BPV, drawn_Bn[:, k:]).unless(context.done_B)
 
-        run.counts.append((verdict.count_B.masked_fill(context.done_B, 0), verdict.drafted_B))
         start_B = cache.length_B.clone()
         extend(run, verdict)
         kept_B = context.length_B - 1 - start_B  # all but the last, which is emitted and unread
@@ -119,7 +154,9 @@ class Speculate:
         # A last round may overshoot: it reads k drafts behind the last token wanted.
         room = max(len(prompt) for prompt in prompts) + max_new_tokens + self.k + 1
         cache = self.target.allocate(count, room)
-        padded = [[*prompt, *[0] * (room - len(prompt))] for prompt in prompts]
+        # Rows that are done go on writing, behind what they know.
+        wide = room + self.k + 1
+        padded = [[*prompt, *[0] * (wide - len(prompt))] for prompt in prompts]
         context = Context(
             tokens_BT=torch.tensor(padded, device=device),
             length_B=prompt_B.clone(),
@@ -131,22 +168,21 @@ class Speculate:
         )
         ends = torch.tensor(self.target.spec.eos, dtype=torch.long, device=device)
         state = self.drafter.allocate(count, room, self.k)
-        return Run(context, cache, state, prompt_B + max_new_tokens, ends)
+        steps_P = torch.arange(self.k + 1, device=device)
+        return Run(context, cache, state, prompt_B + max_new_tokens, ends, steps_P)
 
-    def _told(self, run: Run, prefill_seconds: float, decode_seconds: float) -> Generation:
-        context = run.context
-        rows = context.tokens_BT.tolist()
-        spans = [context.prompt_B.tolist(), context.length_B.tolist(), context.known_B.tolist()]
-        counts = [torch.stack(pair, -1).tolist() for pair in run.counts]
-        rounds = [[c[row] for c in counts if c[row][0] > 0] for row in range(len(rows))]
-        return Generation(
-            tokens=[row[p:n] for row, p, n in zip(rows, spans[0], spans[1], strict=True)],
-            known=[row[p:n] for row, p, n in zip(rows, spans[0], spans[2], strict=True)],
-            accepted=[[kept - 1 for kept, _ in row] for row in rounds],
-            drafted=[[drafted for _, drafted in row] for row in rounds],
-            prefill_seconds=prefill_seconds,
-            decode_seconds=decode_seconds,
-        )
+    def _going(self, run: Run, log: Log) -> int:
+        """How many rows go on; those that are done leave where that pays."""
+        done = run.context.done_B.tolist()
+        going = [row for row, over in enumerate(done) if not over]
+        if 0 < len(going) <= CROWD * len(done):
+            log.leave(run.context, [row for row, over in enumerate(done) if over])
+            rows_n = torch.tensor(going, device=run.ends.device)
+            run.context, run.cache, run.state, run.limit_B = (
+                select(part, rows_n) for part in (run.context, run.cache, run.state, run.limit_B)
+            )
+            log.rows = [log.rows[row] for row in going]
+        return len(going)
 
     def _now(self) -> float:
         if self.target.device.type == "cuda":
@@ -155,24 +191,37 @@ class Speculate:
 
 
 def extend(run: Run, verdict: Verdict) -> None:
-    """Write a verdict behind every row that is not done, and cut it at an end token or the limit.
+    """Write a verdict behind every row, and cut it at an end token or the limit.
 
     What a last round verified beyond the cut stays in the buffer: known_B tells how far.
     """
-    context = run.context
-    steps_P = torch.arange(verdict.tokens_BP.shape[1], device=run.ends.device)
-    slots_BP = context.length_B[:, None] + steps_P
-    active_B1 = ~context.done_B[:, None]
-    former_BP = context.tokens_BT.gather(1, slots_BP)
-    tokens_BP = torch.where(active_B1, verdict.tokens_BP, former_BP)
-    context.tokens_BT.scatter_(1, slots_BP, tokens_BP)
+    context, tokens_BP = run.context, verdict.tokens_BP
+    steps_P = run.steps_P[: tokens_BP.shape[1]]
+    context.tokens_BT.scatter_(1, context.known_B[:, None] + steps_P, tokens_BP)
+    context.known_B += verdict.count_B
+    end_BP = (tokens_BP[..., None] == run.ends).any(-1)
+    # The first end token is the last one emitted.
+    until_BP = torch.where(end_BP, steps_P + 1, len(steps_P) + 1)
+    emitted_B = torch.minimum(until_BP.amin(1), verdict.count_B)
+    ended_B = until_BP.amin(1) <= verdict.count_B
+    torch.minimum(context.length_B + emitted_B, run.limit_B, out=context.length_B)
+    context.done_B |= ended_B | (context.length_B >= run.limit_B)
+    context.round_B += 1
 
-    counted_BP = active_B1 & (steps_P < verdict.count_B[:, None])
-    end_BP = counted_BP & torch.isin(verdict.tokens_BP, run.ends)
-    before_end_BP = end_BP.long().cumsum(1) - end_BP.long() == 0
-    known_B = context.length_B + counted_BP.sum(1)
-    cut_B = torch.minimum(context.length_B + (counted_BP & before_end_BP).sum(1), run.limit_B)
-    context.known_B = torch.where(context.done_B, context.known_B, known_B)
-    context.length_B = cut_B
-    context.done_B = context.done_B | end_BP.any(1) | (cut_B >= run.limit_B)
-    context.round_B = context.round_B + 1
+
+def _told(log: Log, prompts: int, prefill_seconds: float, decode_seconds: float) -> Generation:
+    accepted: list[list[int]] = [[] for _ in range(prompts)]
+    drafted: list[list[int]] = [[] for _ in range(prompts)]
+    for rows, count_B, drafted_B in log.rounds:
+        for row, count, tried in zip(rows, count_B.tolist(), drafted_B.tolist(), strict=True):
+            if count > 0:
+                accepted[row].append(count - 1)
+                drafted[row].append(tried)
+    return Generation(
+        tokens=[log.texts[row][0] for row in range(prompts)],
+        known=[log.texts[row][1] for row in range(prompts)],
+        accepted=accepted,
+        drafted=drafted,
+        prefill_seconds=prefill_seconds,
+        decode_seconds=decode_seconds,
+    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+BUCKET = 64  # slots; a pass attends to a whole number of buckets, so that shapes are few
+
 
 class StaticCache:
     """Keys and values at fixed addresses, L x B x T x H x E, and one length per row.
@@ -30,6 +32,7 @@ class StaticCache:
         self._rows_B1 = torch.arange(rows, device=device)[:, None]
         self._slots_T = torch.arange(room, device=device)
         self._slots_n = self.length_B
+        self._within = room
 
     def place(self, count: int) -> tuple[Tensor, Tensor]:
         """Where the next `count` tokens of each row go: positions_BP, and who may see whom.
@@ -40,14 +43,26 @@ class StaticCache:
         positions_BP = self.length_B[:, None] + self._slots_T[:count]
         # Rows and slots as one dimension: a layer's keys are then stored by one plain copy.
         self._slots_n = (self._rows_B1 * len(self._slots_T) + positions_BP).flatten()
-        return positions_BP, (self._slots_T <= positions_BP[..., None])[:, None]
+        seen_T = self._slots_T[: self._within]
+        return positions_BP, (seen_T <= positions_BP[..., None])[:, None]
 
     def write(self, layer: int, keys_BPHE: Tensor, values_BPHE: Tensor) -> tuple[Tensor, Tensor]:
         """Store a layer's new keys and values where `place` said; all of the layer's, BTHE."""
         keys_BTHE, values_BTHE = self.keys_LBTHE[layer], self.values_LBTHE[layer]
         keys_BTHE.flatten(0, 1).index_copy_(0, self._slots_n, keys_BPHE.flatten(0, 1))
         values_BTHE.flatten(0, 1).index_copy_(0, self._slots_n, values_BPHE.flatten(0, 1))
-        return keys_BTHE, values_BTHE
+        return keys_BTHE[:, : self._within], values_BTHE[:, : self._within]
+
+    def within(self, slots: int) -> None:
+        """Promise that no row reaches beyond so many slots for now: the others cost nothing."""
+        self._within = min(-(-slots // BUCKET) * BUCKET, len(self._slots_T))
+
+    def select(self, rows_n: Tensor) -> None:
+        """Go on with these rows alone."""
+        self.keys_LBTHE = self.keys_LBTHE[:, rows_n]
+        self.values_LBTHE = self.values_LBTHE[:, rows_n]
+        self.length_B = self.length_B[rows_n]
+        self._rows_B1 = self._rows_B1[: len(rows_n)]
 
     def keep(self, count_B: Tensor) -> None:
         """Advance each row by the first count_B of the tokens just read."""

@@ -55,7 +55,7 @@ def available() -> bool:
 
 def _name() -> str:
     """One build for each source, torch and processor: a home folder may serve several machines."""
-    with open("/proc/cpuinfo") as lines:
+    with Path("/proc/cpuinfo").open() as lines:
         flags = next((line for line in lines if line.startswith("flags")), "")
     made_of = (SOURCE.read_text(), " ".join(FLAGS), torch.__version__, flags)
     return "litdraft_" + hashlib.sha256("\0".join(made_of).encode()).hexdigest()[:12]
@@ -113,6 +113,15 @@ class FusedCache:
         self.keys_LBHn = torch.zeros(*heads, slots * -(-width // IN) * IN, dtype=dtype)
         self.values_LBHn = torch.zeros(*heads, slots * -(-width // OUT) * OUT, dtype=dtype)
         self.length_B = torch.zeros(rows, dtype=torch.long)
+
+    def within(self, slots: int) -> None:
+        """Nothing to do: the step looks no further than a row is long."""
+
+    def select(self, rows_n: Tensor) -> None:
+        """Go on with these rows alone."""
+        self.keys_LBHn = self.keys_LBHn[:, rows_n]
+        self.values_LBHn = self.values_LBHn[:, rows_n]
+        self.length_B = self.length_B[rows_n]
 
     def keep(self, count_B: Tensor) -> None:
         """Advance each row by the first count_B of the tokens just read."""
