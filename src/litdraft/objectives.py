@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from litdraft.protocols import place_in
 from litdraft.sampling import log_softmax
 
 Unembed = Callable[[Tensor, int], Tensor]
@@ -21,8 +22,10 @@ Teacher = Callable[[Tensor], Tensor]
 
 
 def ce(student_nV: Tensor, teacher_nV: Tensor | None, labels_n: Tensor) -> Tensor:
-    """Cross-entropy to the text's own tokens; needs no teacher."""
-    return -student_nV.gather(1, labels_n[:, None])[:, 0]
+    """Cross-entropy to the text's own tokens; needs no teacher. A token that cannot be drafted
+    (label -1) teaches nothing."""
+    chosen_n = student_nV.gather(1, labels_n.clamp_min(0)[:, None])[:, 0]
+    return torch.where(labels_n < 0, 0.0, -chosen_n)
 
 
 def kl(student_nV: Tensor, teacher_nV: Tensor | None, labels_n: Tensor) -> Tensor:
@@ -73,20 +76,26 @@ class Objective:
         labels_BS: Tensor,
         trained_BS: Tensor,
         lead: int = 1,
+        vocabulary_U: Tensor | None = None,
     ) -> Sums:
         """Sums over all trained (s, j) with s >= j + lead.
 
         `teacher` maps chosen flat positions to logits_nV. `lead` is how many tokens are read
         before the first is predicted: 1 behind a target, 0 for a language model of its own.
+        With a reduced draft vocabulary the divergence is summed over that part, and what the
+        teacher holds outside of it counts as rejected.
         """
         chosen_n = trained_BS.flatten().nonzero()[:, 0]
         place_n = chosen_n % trained_BS.shape[1]
-        states_nKC, labels_n = states_BSKC.flatten(0, 1), labels_BS.flatten()
+        states_nKC = states_BSKC.flatten(0, 1)
+        labels_n = place_in(vocabulary_U, labels_BS.flatten())
         k = states_nKC.shape[1]
         parts = [[labels_n.new_zeros(3, dtype=torch.float32)] for _ in range(k)]
         for rows, places in zip(chosen_n.split(self.chunk), place_n.split(self.chunk), strict=True):
             with torch.no_grad():
                 taught_nV = log_softmax(teacher(rows)) if teacher is not None else None
+                if taught_nV is not None and vocabulary_U is not None:
+                    taught_nV = taught_nV[:, vocabulary_U]
             for j in range(k):
                 arguments = (unembed, j, taught_nV, labels_n[rows], places >= j + lead)
                 parts[j].append(

@@ -4,6 +4,7 @@ Shapes live in names. The legend, once:
 
     B  rows (sequences)      T  context tokens        P  tokens in this pass
     K  draft positions       V  vocabulary            D  target width
+    U  draft vocabulary: V, or the part of it that a drafter can draft
     C  state width of a drafter, or tapped features   n  anything flattened
     S  predicting positions of a text (s reads x_s and predicts x_{s+1})
 
@@ -16,6 +17,7 @@ teacher row at s serves every pair (t = s - j, j), and everything in training is
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Protocol
 
@@ -84,14 +86,26 @@ class Seen:
 class Proposal:
     """A chain of K drafted tokens a row.
 
-    probs_BKV is the distribution that each token was really drawn from; None says that the draft
-    is deterministic (one-hots are never materialized). valid_BK, where given, is a prefix mask:
-    a row may propose fewer than K tokens, or none.
+    probs_BKU is the distribution that each token was really drawn from; None says that the draft
+    is deterministic (one-hots are never materialized). vocabulary_U, ascending, says which tokens
+    its columns are, where those are not all. valid_BK, where given, is a prefix mask: a row may
+    propose fewer than K tokens, or none.
     """
 
     tokens_BK: Tensor
-    probs_BKV: Tensor | None = None
+    probs_BKU: Tensor | None = None
     valid_BK: Tensor | None = None
+    vocabulary_U: Tensor | None = None
+
+
+def place_in(vocabulary_U: Tensor | None, tokens_n: Tensor) -> Tensor:
+    """Which column of a draft vocabulary each token is; -1 for a token that it lacks."""
+    if vocabulary_U is None:
+        return tokens_n
+    place_n = torch.searchsorted(vocabulary_U, tokens_n.contiguous()).clamp_max(
+        len(vocabulary_U) - 1
+    )
+    return torch.where(vocabulary_U[place_n] == tokens_n, place_n, -1)
 
 
 def select(tree: Any, rows_n: Tensor) -> Any:
@@ -179,6 +193,9 @@ class Target(Protocol):
 
     def unembed(self, hidden_nD: Tensor) -> Tensor: ...
 
+    def narrowed(self, vocabulary_U: Tensor) -> Callable[[Tensor], Tensor]:
+        """Unembedding to these tokens alone: hidden_nD -> logits_nU."""
+
 
 @dataclass(frozen=True)
 class Lesson:
@@ -224,6 +241,15 @@ class Drafter(nn.Module, ABC):
 
     needs: Needs = Needs()
 
+    @property
+    def vocabulary_U(self) -> Tensor | None:
+        """The tokens it can draft, ascending; None for all."""
+        return None
+
+    def learn_vocabulary(self, counts_V: Tensor) -> None:
+        """How often each token stands in the training text, told before training begins."""
+        return None
+
     def bind(self, target: Target) -> None:
         """Remember the target whose embedding and unembedding this drafter may borrow."""
         self.__dict__["target"] = target
@@ -251,7 +277,7 @@ class Drafter(nn.Module, ABC):
         raise NotImplementedError(f"{type(self).__name__} cannot be trained: it has no states")
 
     def unembed(self, states_nC: Tensor, j: int) -> Tensor:
-        """logits_nV of draft position j (0-based); by default through the target's frozen head."""
+        """logits_nU of draft position j (0-based); by default through the target's frozen head."""
         logits: Tensor = self.__dict__["target"].unembed(states_nC)
         return logits
 
@@ -265,11 +291,13 @@ class Drafter(nn.Module, ABC):
         states_BSKC, labels_BS = self.states(lesson), lesson.tokens_BT[:, 1:]
         rows, places, columns = states_BSKC.shape[:3]
         probs_BSK = states_BSKC.new_zeros(rows, places, lesson.k)
+        place_BS = place_in(self.vocabulary_U, labels_BS)
         for row in range(rows):
-            label_S1 = labels_BS[row, :, None]
+            place_S1 = place_BS[row, :, None]
             for j in range(lesson.k):
                 if j < columns:  # where there is one, it serves every draft position
-                    logits_SV = self.unembed(states_BSKC[row, :, j], j)
-                    chosen_S = warp.probs(logits_SV).gather(1, label_S1)[:, 0]
+                    probs_SU = warp.probs(self.unembed(states_BSKC[row, :, j], j))
+                    chosen_S1 = probs_SU.gather(1, place_S1.clamp_min(0))
+                    chosen_S = torch.where(place_S1 < 0, 0.0, chosen_S1)[:, 0]
                 probs_BSK[row, j + 1 :, j] = chosen_S[j + 1 :]
         return probs_BSK

@@ -42,15 +42,15 @@ def emitted(proposal: Proposal, target_PV: Tensor) -> dict[tuple[int, ...], floa
     k = proposal.tokens_BK.shape[1]
     axes = []
     for j, token in enumerate(proposal.tokens_BK[0].tolist()):
-        q = 1.0 if proposal.probs_BKV is None else float(proposal.probs_BKV[0, j, token])
+        q = 1.0 if proposal.probs_BKU is None else float(proposal.probs_BKU[0, j, token])
         axes.append(midpoints([float(target_PV[j, token]) / q]))
     last = []
     for j in range(k + 1):
         weights = [target_PV[j]]
-        if j < k and proposal.probs_BKV is None:
+        if j < k and proposal.probs_BKU is None:
             weights.append(target_PV[j] * (1 - one_hot(int(proposal.tokens_BK[0, j]))))
-        elif j < k and proposal.probs_BKV is not None:
-            weights.append((target_PV[j] - proposal.probs_BKV[0, j]).clamp_min(0))
+        elif j < k and proposal.probs_BKU is not None:
+            weights.append((target_PV[j] - proposal.probs_BKU[0, j]).clamp_min(0))
         for weight in weights:
             if weight.sum() > 0:
                 last += (weight.cumsum(0) / weight.sum()).tolist()
@@ -59,7 +59,7 @@ def emitted(proposal: Proposal, target_PV: Tensor) -> dict[tuple[int, ...], floa
     uniforms_nP = torch.tensor([[place for place, _ in cell] for cell in cells]).double()
     many = Proposal(
         proposal.tokens_BK.expand(len(cells), -1),
-        None if proposal.probs_BKV is None else proposal.probs_BKV.expand(len(cells), -1, -1),
+        None if proposal.probs_BKU is None else proposal.probs_BKU.expand(len(cells), -1, -1),
         None if proposal.valid_BK is None else proposal.valid_BK.expand(len(cells), -1),
     )
     verdict = verify(many, target_PV.expand(len(cells), -1, -1), uniforms_nP)
@@ -146,3 +146,22 @@ def test_a_residual_without_mass_falls_back_to_the_target() -> None:
     verdict = verify(Proposal(torch.tensor([[1]]), p_V[None, None]), p_V.expand(1, 2, V), uniforms)
     assert verdict.count_B.tolist() == [1]
     assert verdict.tokens_BP[0, 0] == 2
+
+
+def test_a_reduced_draft_vocabulary_is_the_whole_one_with_zeros() -> None:
+    """To the bit: what is kept, and what is drawn from the residual."""
+    torch.manual_seed(0)
+    rows, k, ids_U = 4000, 2, torch.tensor([0, 1, 3])
+    probs_BKU = torch.rand(rows, k, 3, dtype=torch.float64)
+    probs_BKU /= probs_BKU.sum(-1, keepdim=True)
+    places_BK = torch.randint(0, 3, (rows, k))
+    target_BPV = distributions(rows * (k + 1)).view(rows, k + 1, V)
+    uniforms_BP = torch.rand(rows, k + 1, dtype=torch.float64)
+    whole_BKV = torch.zeros(rows, k, V, dtype=torch.float64)
+    whole_BKV[..., ids_U] = probs_BKU
+    tokens_BK = ids_U[places_BK]
+    reduced = verify(Proposal(tokens_BK, probs_BKU, vocabulary_U=ids_U), target_BPV, uniforms_BP)
+    whole = verify(Proposal(tokens_BK, whole_BKV), target_BPV, uniforms_BP)
+    assert torch.equal(reduced.tokens_BP, whole.tokens_BP)
+    assert torch.equal(reduced.count_B, whole.count_B)
+    assert (reduced.tokens_BP == 2).any(), "the token it cannot draft is recovered now and then"

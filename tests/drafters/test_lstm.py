@@ -38,14 +38,14 @@ def test_states_equal_propose(layers: int, head: str) -> None:
     state = State(hidden_BSD[:, length - 2])  # the last token is emitted and unread
     drawn_BK = torch.rand(4, K, dtype=torch.float64)
     proposal = drafter.propose(state, context, K, Sampling(1.0), drawn_BK)
-    assert proposal.probs_BKV is not None
+    assert proposal.probs_BKU is not None
     tokens_BT[:, length:] = proposal.tokens_BK
     states_BSKC = drafter.states(lesson_of(tokens_BT, hidden_BSD))
     for j in range(K):
         taught_BV = drafter.unembed(states_BSKC[:, length - 1 + j, j], j).softmax(-1)
-        assert (proposal.probs_BKV[:, j] - taught_BV).abs().max() < 1e-10
+        assert (proposal.probs_BKU[:, j] - taught_BV).abs().max() < 1e-10
         # Drawn from what it says, by a uniform of its own: else acceptance is not lossless.
-        own_B = draw(proposal.probs_BKV[:, j], drawn_BK[:, j])
+        own_B = draw(proposal.probs_BKU[:, j], drawn_BK[:, j])
         assert torch.equal(proposal.tokens_BK[:, j], own_B)
 
 

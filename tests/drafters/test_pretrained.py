@@ -53,10 +53,10 @@ def test_a_done_row_says_the_same_again_and_disturbs_nobody(accepted: int) -> No
         for _ in range(4):
             drawn_BK = torch.tensor([0.4, 0.1, 0.8], dtype=torch.float64).expand(len(rows), k)
             proposal = drafter.propose(state, context, k, Sampling(1.0), drawn_BK)
-            assert proposal.probs_BKV is not None
-            told.append(proposal.probs_BKV)
+            assert proposal.probs_BKU is not None
+            told.append(proposal.probs_BKU)
             for j in range(k):  # each draft is drawn by a uniform of its own
-                own_B = draw(proposal.probs_BKV[:, j], drawn_BK[:, j])
+                own_B = draw(proposal.probs_BKU[:, j], drawn_BK[:, j])
                 assert torch.equal(proposal.tokens_BK[:, j], own_B)
             row, at = len(rows) - 1, int(context.length_B[-1])
             tokens_BT[row, at : at + accepted] = proposal.tokens_BK[row, :accepted]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tests.fakes import pretrained, random_target
+from tests.fakes import narrow_lstm, pretrained, random_target
 from torch import Tensor
 
 from litdraft.drafters.lstm import LSTM
@@ -43,7 +43,7 @@ def taught(target: LlamaTarget, drafter: Drafter, tokens_BT: Tensor) -> Tensor:
     )
 
 
-@pytest.mark.parametrize("family", [own_head, frozen_head, pretrained])
+@pytest.mark.parametrize("family", [own_head, frozen_head, narrow_lstm, pretrained])
 def test_states_equal_what_propose_computes(family: Callable[[LlamaTarget], Drafter]) -> None:
     """Several rounds over ragged rows, with every number of accepted drafts."""
     target = random_target()
@@ -58,14 +58,14 @@ def test_states_equal_what_propose_computes(family: Callable[[LlamaTarget], Draf
     drafter.observe(state, Seen(text_BT[:, :6], zero_B, length_B - 1, hidden), context)
     for accepted in ([0, 3], [3, 3], [2, 0], [3, 1]):
         proposal = drafter.propose(state, context, K, SAMPLING, torch.rand(2, K).double())
-        assert proposal.probs_BKV is not None
+        assert proposal.probs_BKU is not None
         for row, length in enumerate(context.length_B.tolist()):
             drafted = proposal.tokens_BK[row]
             tokens = torch.cat((context.tokens_BT[row, :length], drafted))[None]
             probs_SKV = taught(target, drafter, tokens)[0]
             for j in range(K):  # the round began at t = length - 2; draft j stands at t + 1 + j
                 exact = probs_SKV[length - 1 + j, j]
-                assert (proposal.probs_BKV[row, j] - exact).abs().max() < 1e-10
+                assert (proposal.probs_BKU[row, j] - exact).abs().max() < 1e-10
         # The text goes on with `accepted` drafts and a token of the target's own.
         count_B = torch.tensor(accepted) + 1
         start_B = context.length_B - 1

@@ -36,6 +36,22 @@ def test_the_drafter_learns_and_the_target_does_not(tmp_path: Path, loss: str) -
     assert saved["hyper_parameters"] == {"config": {"k": 2}}
 
 
+@pytest.mark.parametrize("loss", ["kl", "ce"])
+def test_a_reduced_vocabulary_is_what_the_text_says_most(tmp_path: Path, loss: str) -> None:
+    target = random_target(seed=2, dtype=torch.float32)
+    narrow = lambda spec: LSTM(spec, width=12, vocabulary=8)  # noqa: E731
+    module, before = fitted(target, narrow, tmp_path, epochs=5, loss=loss)
+    counts_V = module.trainer.datamodule.counts_V(target.spec.vocabulary)
+    ids_U = module.drafter.vocabulary_U
+    assert ids_U is not None
+    assert (ids_U.diff() > 0).all()
+    assert counts_V[ids_U].sum() == counts_V.topk(8).values.sum()
+    assert torch.equal(
+        torch.load(tmp_path / "best.ckpt")["state_dict"]["drafter.head.vocabulary_U"], ids_U
+    )
+    assert float(module.trainer.callback_metrics["val/mean_acceptance_length"]) > before + 0.05
+
+
 def test_two_epochs_and_two_more_are_four(tmp_path: Path) -> None:
     target = random_target(seed=2, dtype=torch.float32)
     whole, _ = fitted(target, small, tmp_path / "whole", epochs=4)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import lightning as L
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from litdraft.data.continuations import Writer
@@ -81,6 +82,11 @@ class TextModule(L.LightningDataModule):
         rank, world = self.trainer.global_rank, self.trainer.world_size
         mine = Subset(self._validation, range(rank, len(self._validation), world))
         return DataLoader(mine, batch_size=self.batch_size, collate_fn=collate)
+
+    def counts_V(self, vocabulary: int) -> Tensor:
+        """How often each token stands in the text to train on."""
+        assert self._training is not None
+        return torch.bincount(self._training.tokens_n, minlength=vocabulary)
 
     def prompts(self) -> list[list[int]]:
         """The prompts of the validation text."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from litdraft.protocols import Proposal, Verdict
+from litdraft.protocols import Proposal, Verdict, place_in
 from litdraft.sampling import draw
 
 
@@ -26,8 +26,10 @@ def verify(proposal: Proposal, target_probs_BPV: Tensor, uniforms_BP: Tensor) ->
     target_BK = target_probs_BPV[:, :k].gather(2, tokens_BK[..., None])[..., 0]
     drafter_BK = (
         torch.ones_like(target_BK)
-        if proposal.probs_BKV is None
-        else proposal.probs_BKV.gather(2, tokens_BK[..., None])[..., 0]
+        if proposal.probs_BKU is None
+        else proposal.probs_BKU.gather(2, place_in(proposal.vocabulary_U, tokens_BK)[..., None])[
+            ..., 0
+        ]
     )
     kept_BK = uniforms_BP[:, :k] * drafter_BK < target_BK
     if proposal.valid_BK is not None:
@@ -52,8 +54,11 @@ def verify(proposal: Proposal, target_probs_BPV: Tensor, uniforms_BP: Tensor) ->
 
 def _residual(proposal: Proposal, target_BV: Tensor, place_B: Tensor) -> Tensor:
     """max(p - q, 0) at one draft position of each row, not normalized."""
-    if proposal.probs_BKV is None:
+    if proposal.probs_BKU is None:
         token_B1 = proposal.tokens_BK.gather(1, place_B[:, None])
         return target_BV.scatter(1, token_B1, 0.0)
-    place_B11 = place_B[:, None, None].expand(-1, 1, target_BV.shape[1])
-    return (target_BV - proposal.probs_BKV.gather(1, place_B11)[:, 0]).clamp_min(0)
+    probs_BKU, vocabulary_U = proposal.probs_BKU, proposal.vocabulary_U
+    drafter_BU = probs_BKU.gather(1, place_B[:, None, None].expand(-1, 1, probs_BKU.shape[2]))[:, 0]
+    if vocabulary_U is None:
+        return (target_BV - drafter_BU).clamp_min(0)
+    return target_BV.index_add(1, vocabulary_U, -drafter_BU.to(target_BV.dtype)).clamp_min(0)

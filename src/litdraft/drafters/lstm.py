@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from litdraft.drafters.head import Head
 from litdraft.errors import UserError
 from litdraft.protocols import (
     Context,
@@ -24,7 +25,6 @@ from litdraft.protocols import (
     TargetSpec,
     Warp,
 )
-from litdraft.sampling import choose
 
 
 @dataclass
@@ -61,17 +61,22 @@ class LSTM(Drafter):
     needs = Needs(hidden=True)
 
     def __init__(
-        self, spec: TargetSpec, layers: int = 1, width: int = 256, head: str = "target"
+        self,
+        spec: TargetSpec,
+        layers: int = 1,
+        width: int = 256,
+        head: str = "target",
+        vocabulary: int | None = None,
     ) -> None:
         super().__init__()
-        if layers < 1 or width < 1 or head not in ("target", "own"):
+        if layers < 1 or width < 1:
             raise UserError(
-                f"drafter=lstm was given layers={layers}, width={width}, head={head}: layers and "
-                "width must be at least 1, and head is target or own"
+                f"drafter=lstm was given layers={layers}, width={width}: both must be at least 1"
             )
-        self.layers, self.width, self.head = layers, width, head
+        self.layers, self.width = layers, width
+        self.head = Head(spec, width, head, vocabulary)
         # All that the start gives, one product a round: gates, output, and each layer's memory.
-        output = spec.width if head == "target" else width
+        output = self.head.inputs
         self.begun = (4 * width, output, *[width] * (2 * layers))
         self.begin = nn.Linear(spec.width, sum(self.begun))
         # Input and recurrent weights of a layer are one matrix: one product a step. The first
@@ -84,12 +89,19 @@ class LSTM(Drafter):
         for bias in (self.begin.bias, *(gate.bias for gate in gates[1:])):
             nn.init.ones_(bias[width : 2 * width])  # remember at first (Jozefowicz et al., 2015)
         self.out = nn.Linear(width, output, bias=False)
-        if head == "own":
-            self.own = nn.Linear(width, spec.vocabulary, bias=False)
+
+    @property
+    def vocabulary_U(self) -> Tensor | None:
+        return self.head.vocabulary_U
+
+    def learn_vocabulary(self, counts_V: Tensor) -> None:
+        self.head.learn(counts_V)
+        self.head.bind(self.__dict__["target"])
 
     def bind(self, target: Target) -> None:
         """Embeddings are read at a scale of one, whatever the target's."""
         super().bind(target)
+        self.head.bind(target)
         some = torch.arange(min(target.spec.vocabulary, 4096), device=target.device)
         size = target.embed(some).float().square().mean().sqrt()
         self.__dict__["scale"] = 1.0 / max(float(size), 1e-8)
@@ -110,11 +122,10 @@ class LSTM(Drafter):
         tokens, probs = [], []
         for j in range(k):
             states_BC = self._step(unrolled, token_B)
-            token_B, probs_BV = choose(self.unembed(states_BC, j), warp, uniforms_BK[:, j])
+            token_B, probs_BU = self.head.choose(states_BC, warp, uniforms_BK[:, j])
             tokens.append(token_B)
-            if probs_BV is not None:
-                probs.append(probs_BV)
-        return Proposal(torch.stack(tokens, 1), torch.stack(probs, 1) if probs else None)
+            probs.append(probs_BU)
+        return self.head.proposal(tokens, probs)
 
     def states(self, lesson: Lesson) -> Tensor:
         """states_BSKC from every start at once; later steps have fewer starts inside the text."""
@@ -131,13 +142,9 @@ class LSTM(Drafter):
         return torch.stack(columns, 2)
 
     def unembed(self, states_nC: Tensor, j: int) -> Tensor:
-        """logits_nV, the same head for every draft position."""
-        if self.head == "own":
-            own: Tensor = self.own(states_nC)
-            return own
-        target = self.__dict__["target"]
-        logits: Tensor = target.unembed(states_nC.to(target.dtype))
-        return logits
+        """logits_nU, the same head for every draft position."""
+        logits_nU: Tensor = self.head(states_nC)
+        return logits_nU
 
     def _begin(self, hidden_nD: Tensor) -> Unrolled:
         gates_nG, output_nC, *memory = self.begin(hidden_nD).split(self.begun, -1)

@@ -14,6 +14,7 @@ import platform
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -202,10 +203,25 @@ class FusedLlama(nn.Module):
 
     def unembed(self, hidden_nD: Tensor) -> Tensor:
         """logits_nV through the tied or the own head."""
-        head = self.weights if self.head is None else self.head
-        flat_nD = hidden_nD.reshape(-1, self.config.width).float()
-        logits: Tensor = torch.ops.litdraft.linear(head, self.config.vocabulary, flat_nD)
-        return logits.view(*hidden_nD.shape[:-1], -1)
+        return linear(hidden_nD, self._head, self.config.vocabulary)
+
+    def narrowed(self, vocabulary_U: Tensor) -> Callable[[Tensor], Tensor]:
+        """Unembedding to some tokens, whose rows are copied: hidden_nD -> logits_nU."""
+        rows_UD = torch.ops.litdraft.embed(self._head, self.config.width, vocabulary_U)
+        weight = packed(rows_UD, self.dtype)
+        return functools.partial(linear, weight=weight, outputs=len(vocabulary_U))
+
+    @property
+    def _head(self) -> Tensor:
+        return self.weights if self.head is None else self.head
+
+
+def linear(x_nC: Tensor, weight: Tensor, outputs: int) -> Tensor:
+    """A product with a packed matrix; float32 in and out."""
+    y_nO: Tensor = torch.ops.litdraft.linear(
+        weight, outputs, x_nC.reshape(-1, x_nC.shape[-1]).float()
+    )
+    return y_nO.view(*x_nC.shape[:-1], outputs)
 
 
 class FusedLinear(nn.Module):
@@ -219,10 +235,8 @@ class FusedLinear(nn.Module):
         self.bias = layer.bias
 
     def forward(self, x_nC: Tensor) -> Tensor:
-        flat_nC = x_nC.reshape(-1, x_nC.shape[-1]).float()
-        y_nO: Tensor = torch.ops.litdraft.linear(self.packed, self.outputs, flat_nC)
-        y_nO = y_nO if self.bias is None else y_nO + self.bias
-        return y_nO.view(*x_nC.shape[:-1], -1)
+        y_nO = linear(x_nC, self.packed, self.outputs)
+        return y_nO if self.bias is None else y_nO + self.bias
 
 
 def fusable(device: torch.device, dtype: torch.dtype) -> bool:

@@ -7,7 +7,9 @@ and value projections are one matrix, and so are gate and up: fewer, larger prod
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -192,7 +194,14 @@ class Llama(nn.Module):
     def embed(self, tokens: Tensor) -> Tensor:
         return F.embedding(tokens, self.embedding.weight)
 
+    @property
+    def _head_VD(self) -> Tensor:
+        return self.embedding.weight if self.config.tied else self.head.weight
+
     def unembed(self, hidden_nD: Tensor) -> Tensor:
         """logits_nV through the tied or the own head."""
-        weight = self.embedding.weight if self.config.tied else self.head.weight
-        return F.linear(hidden_nD, weight)
+        return F.linear(hidden_nD, self._head_VD)
+
+    def narrowed(self, vocabulary_U: Tensor) -> Callable[[Tensor], Tensor]:
+        """Unembedding to some tokens, whose rows are copied: hidden_nD -> logits_nU."""
+        return functools.partial(F.linear, weight=self._head_VD[vocabulary_U].detach())

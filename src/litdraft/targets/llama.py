@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,10 @@ class LlamaTarget:
     def unembed(self, hidden_nD: Tensor) -> Tensor:
         logits_nV: Tensor = self.model.unembed(hidden_nD)
         return logits_nV
+
+    def narrowed(self, vocabulary_U: Tensor) -> Callable[[Tensor], Tensor]:
+        narrowed: Callable[[Tensor], Tensor] = self.model.narrowed(vocabulary_U)
+        return narrowed
 
 
 def _dtype_of(stored: torch.dtype, device: torch.device, fused: bool) -> torch.dtype:

@@ -87,6 +87,12 @@ class DrafterModule(L.LightningModule):
                 "was given: choose a target, or train a language model with drafter=pretrained"
             )
 
+    def on_fit_start(self) -> None:
+        if self.drafter.vocabulary_U is not None and self.target is not None:
+            text: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+            counts_V = text.counts_V(self.target.spec.vocabulary)
+            self.drafter.learn_vocabulary(counts_V.to(self.device))
+
     def training_step(self, batch: Batch, _: int) -> Tensor:
         sums = self.sums(batch)
         count_K = self.shared(sums.count_K)
@@ -125,6 +131,7 @@ class DrafterModule(L.LightningModule):
             batch.tokens_BT[:, 1:],
             lesson.trained_BS,
             lead=0 if target is None else 1,
+            vocabulary_U=self.drafter.vocabulary_U,
         )
 
     def lesson(self, batch: Batch) -> Lesson:
