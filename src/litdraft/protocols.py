@@ -196,6 +196,10 @@ class Target(Protocol):
     def narrowed(self, vocabulary_U: Tensor) -> Callable[[Tensor], Tensor]:
         """Unembedding to these tokens alone: hidden_nD -> logits_nU."""
 
+    @property
+    def packed(self) -> tuple[Tensor, Tensor] | None:
+        """Embedding and unembedding as native operations read them, where the target is fused."""
+
 
 @dataclass(frozen=True)
 class Lesson:
@@ -218,6 +222,10 @@ class Warp(Protocol):
 
     @property
     def greedy(self) -> bool: ...
+
+    @property
+    def only_temperature(self) -> float | None:
+        """The temperature, if that is all there is to it; 0 is greedy."""
 
     def probs(self, logits: Tensor) -> Tensor: ...
 
@@ -248,6 +256,11 @@ class Drafter(nn.Module, ABC):
 
     def learn_vocabulary(self, counts_V: Tensor) -> None:
         """How often each token stands in the training text, told before training begins."""
+        return None
+
+    def fuse(self, dtype: torch.dtype) -> None:
+        """Make ready for decoding on a CPU beside a fused target, with weights of this type: what a
+        family can do faster by native operations. The same proposals up to rounding."""
         return None
 
     def bind(self, target: Target) -> None:

@@ -36,6 +36,10 @@ class Sampling:
     def greedy(self) -> bool:
         return self.temperature == 0.0
 
+    @property
+    def only_temperature(self) -> float | None:
+        return self.temperature if self.top_k == 0 and self.top_p == 1.0 else None
+
     def probs(self, logits: Tensor) -> Tensor:
         """The distribution that tokens are drawn from, at least float32; one-hot when greedy."""
         logits = logits if logits.dtype == torch.float64 else logits.float()

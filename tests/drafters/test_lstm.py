@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from tests.fakes import random_target
 from torch import Tensor
 
 from litdraft.drafters.lstm import LSTM, State
+from litdraft.native.build import available
 from litdraft.protocols import Context, Lesson, Seen
 from litdraft.sampling import Sampling, draw
 from litdraft.targets.llama import LlamaTarget
@@ -130,3 +133,39 @@ def test_drafter_and_target_may_differ_in_type(
         assert states_BSKC.dtype == drafter.begin.weight.dtype
         told.append(Sampling(1.0).probs(drafter.unembed(states_BSKC[:, 2:, 1], 1)))
     assert (told[0] - told[1]).abs().max() < 0.01
+
+
+@pytest.mark.skipif(not available(), reason="the native operations do not build here")
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+@pytest.mark.parametrize(
+    "shape",
+    [{}, {"layers": 2, "width": 32}, {"head": "own"}, {"vocabulary": 9}, {"head": "own", "vocabulary": 9}],
+)  # fmt: skip
+@torch.no_grad()
+def test_the_native_draft_is_the_draft(shape: dict[str, Any], temperature: float) -> None:
+    """Tokens, and the distributions they were drawn from; seventeen rows are two tiles."""
+    torch.manual_seed(0)
+    target = random_target(dtype=torch.float32)
+    target.fuse()
+    drafter = LSTM(target.spec, **{"width": 16, **shape})
+    for weight in drafter.parameters():
+        torch.nn.init.normal_(weight, std=0.5)
+    drafter.head.learn(torch.rand(24))
+    drafter.bind(target)
+    rows, sampling = 17, Sampling(temperature)
+    state = State(torch.randn(rows, 16))
+    tokens_BT = torch.randint(0, 24, (rows, 9))
+    length_B, none_B = torch.full((rows,), 9), torch.zeros(rows).long()
+    context = Context(tokens_BT, length_B, length_B, none_B, none_B.bool(), none_B, none_B)
+    drawn_BK = torch.rand(rows, 4, dtype=torch.float64)
+    eager = drafter.propose(state, context, 4, sampling, drawn_BK)
+    drafter.fuse(torch.float32)
+    fused = drafter.propose(state, context, 4, sampling, drawn_BK)
+    assert torch.equal(eager.tokens_BK, fused.tokens_BK)
+    if temperature == 0:
+        assert fused.probs_BKU is None
+        return
+    assert eager.probs_BKU is not None
+    assert fused.probs_BKU is not None
+    assert (eager.probs_BKU - fused.probs_BKU).abs().max() < 1e-5
+    assert (eager.probs_BKU.sum(-1) - 1).abs().max() < 1e-6

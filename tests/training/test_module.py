@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -41,7 +42,8 @@ def test_a_reduced_vocabulary_is_what_the_text_says_most(tmp_path: Path, loss: s
     target = random_target(seed=2, dtype=torch.float32)
     narrow = lambda spec: LSTM(spec, width=12, vocabulary=8)  # noqa: E731
     module, before = fitted(target, narrow, tmp_path, epochs=5, loss=loss)
-    counts_V = module.trainer.datamodule.counts_V(target.spec.vocabulary)
+    text: Any = module.trainer.datamodule  # type: ignore[attr-defined]
+    counts_V = text.counts_V(target.spec.vocabulary)
     ids_U = module.drafter.vocabulary_U
     assert ids_U is not None
     assert (ids_U.diff() > 0).all()

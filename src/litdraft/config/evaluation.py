@@ -38,8 +38,8 @@ from litdraft.evaluation.losslessness import Verdicts, judge, measured_error
 from litdraft.evaluation.provenance import provenance
 from litdraft.evaluation.stats import Counts, repeated_4grams
 from litdraft.evaluation.stream import Stream, closing
-from litdraft.models.fused import fusable, fuse
 from litdraft.models.tokenizer import Tokenizer
+from litdraft.native.build import usable
 from litdraft.protocols import Drafter, Target
 from litdraft.sampling import Sampling
 
@@ -106,8 +106,8 @@ def _bench(config: DictConfig, fabric: Fabric) -> Bench:
     parameters = sum(parameter.numel() for parameter in drafter.parameters())
     for some in (drafter, *floors.values()):
         ready(some, target)
-        if config.fused and fusable(target.device, target.dtype):
-            fuse(some, target.dtype)
+        if config.fused and usable(target.device, target.dtype):
+            some.fuse(target.dtype)
     return Bench(config, fabric, target, reference, drafter, parameters, floors, tokenizer)
 
 
@@ -259,7 +259,7 @@ def _told(
         "drafter": type(bench.drafter).__name__.lower(),
         "parameters": bench.parameters,
         "dtype": str(bench.target.dtype).removeprefix("torch."),
-        "fused": config.fused and fusable(bench.target.device, bench.target.dtype),
+        "fused": config.fused and usable(bench.target.device, bench.target.dtype),
         "compile": config.compile,
         "seed": config.seed,
         **provenance(bench.target.device),

@@ -35,10 +35,11 @@ class Head(nn.Module):
             )
         self.kind = kind
         self.inputs = spec.width if kind == "target" else width  # what states must be as wide as
+        self.outputs = vocabulary or spec.vocabulary  # U
         ids_U = None if vocabulary is None else torch.arange(vocabulary)
         self.register_buffer("vocabulary_U", ids_U)
         if kind == "own":
-            self.own = nn.Linear(width, vocabulary or spec.vocabulary, bias=False)
+            self.own = nn.Linear(width, self.outputs, bias=False)
 
     def bind(self, target: Target) -> None:
         """Borrow the target's unembedding, which stays outside the module registry."""

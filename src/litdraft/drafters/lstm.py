@@ -7,6 +7,7 @@ gates of Hochreiter and Schmidhuber (1997).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 
 from litdraft.drafters.head import Head
 from litdraft.errors import UserError
+from litdraft.native.build import OUT, packed
 from litdraft.protocols import (
     Context,
     Drafter,
@@ -106,6 +108,11 @@ class LSTM(Drafter):
         size = target.embed(some).float().square().mean().sqrt()
         self.__dict__["scale"] = 1.0 / max(float(size), 1e-8)
 
+    def fuse(self, dtype: torch.dtype) -> None:
+        target: Target = self.__dict__["target"]
+        if target.packed is not None and self.width % OUT == 0:
+            self.__dict__["fused"] = Fused(self, *target.packed, dtype)
+
     def allocate(self, rows: int, room: int, k: int) -> State:
         return State(self.begin.bias.new_zeros(rows, self.begin.in_features))
 
@@ -117,8 +124,12 @@ class LSTM(Drafter):
     def propose(
         self, state: State, context: Context, k: int, warp: Warp, uniforms_BK: Tensor
     ) -> Proposal:
-        unrolled = self._begin(state.hidden_BD)
         token_B = context.last_BP(1)[:, 0]
+        fused = self.__dict__.get("fused")
+        if fused is not None and warp.only_temperature is not None:
+            told: Proposal = fused(state.hidden_BD, token_B, warp.only_temperature, uniforms_BK)
+            return told
+        unrolled = self._begin(state.hidden_BD)
         tokens, probs = [], []
         for j in range(k):
             states_BC = self._step(unrolled, token_B)
@@ -166,3 +177,42 @@ class LSTM(Drafter):
             unrolled.long_LnW[layer], unrolled.short_LnW[layer] = long_nW, below
         states_nC: Tensor = self.out(below) + unrolled.output_nC
         return states_nC
+
+
+class Fused:
+    """A whole draft as one native operation (`native/lstm.cpp`), weights packed once."""
+
+    def __init__(
+        self, drafter: LSTM, embedding: Tensor, unembedding: Tensor, dtype: torch.dtype
+    ) -> None:
+        ids_U, head = drafter.vocabulary_U, drafter.head
+        own = head.own.weight if head.kind == "own" else None
+        if own is None and ids_U is not None:
+            own = torch.ops.litdraft.embed(unembedding, head.inputs, ids_U)
+        width = drafter.width
+        # Four blocks in a row are the four gates of the same units.
+        layers: list[Any] = list(drafter.gates)
+        gates = [g.weight.view(4, width // OUT, OUT, -1).transpose(0, 1) for g in layers]
+        self.weights = (
+            embedding,
+            drafter.__dict__["scale"],
+            packed(drafter.begin.weight, dtype),
+            drafter.begin.bias.float(),
+            [packed(gate.flatten(0, 2), dtype) for gate in gates],
+            [drafter.begin.bias.float(), *(gate.bias.float() for gate in layers[1:])],
+            packed(drafter.out.weight, dtype),
+            head.inputs,
+            unembedding if own is None else packed(own, dtype),
+            head.outputs,
+            drafter.begin.bias.new_empty(0).long() if ids_U is None else ids_U,
+        )
+        self.vocabulary_U = ids_U
+
+    def __call__(
+        self, hidden_BD: Tensor, token_B: Tensor, temperature: float, uniforms_BK: Tensor
+    ) -> Proposal:
+        tokens_BK, probs_BKU = torch.ops.litdraft.lstm_draft(
+            hidden_BD, token_B, *self.weights, temperature, uniforms_BK.double()
+        )
+        probs = None if temperature == 0 else probs_BKU
+        return Proposal(tokens_BK, probs, vocabulary_U=self.vocabulary_U)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from litdraft.errors import UserError
+from litdraft.models.fused import FusedLlama
 from litdraft.models.llama import Llama, LlamaConfig
 from litdraft.models.tokenizer import Tokenizer, open_tokenizer, same_tokens
 from litdraft.models.weights import load_llama, open_checkpoint
@@ -74,6 +75,9 @@ class Pretrained(Drafter):
                 f"{self.path} spells token {differs} otherwise than the target does: give a "
                 "drafter with the target's tokenizer"
             )
+
+    def fuse(self, dtype: torch.dtype) -> None:
+        self.model = FusedLlama(self.model.to(dtype))
 
     def allocate(self, rows: int, room: int, k: int) -> State:
         context = self.model.config.context

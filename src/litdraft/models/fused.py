@@ -1,92 +1,22 @@
-"""A Llama whose passes over few tokens are one fused step on a CPU (`fused.cpp`).
+"""A Llama taken apart for decoding on a CPU: a pass over few tokens is one native operation.
 
-The step is compiled on first use by torch's extension loader and kept in its cache. Weights are
-packed once, in the order in which the step reads them, and the model given is taken apart for it:
-memory holds the weights only once.
+Weights are packed once, in the order in which the step reads them, and the model given loses its
+own: memory holds them only once.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
-import os
-import platform
-import sys
-import time
-import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from litdraft.models.llama import Llama, LlamaConfig
+from litdraft.native.build import IN, OUT, linear, packed, packed_size
 
-SOURCE = Path(__file__).with_suffix(".cpp")
-FLAGS = ["-O3", "-march=native", "-ffast-math", "-fopenmp", "-std=c++20"]
-DTYPES = (torch.float32, torch.bfloat16)
-OUT, IN = 16, 32  # a block of a packed matrix, as in fused.cpp
 ROWS = 512  # tokens a pass at most: longer texts are read piece by piece
-
-
-@functools.cache
-def available() -> bool:
-    """Build and load the step, once a process; where that fails, one warning and False."""
-    if platform.machine() not in ("x86_64", "AMD64") or sys.platform != "linux":
-        return False
-    try:
-        from torch.utils.cpp_extension import load
-
-        # ninja is installed beside python, which need not be on the path.
-        os.environ["PATH"] += os.pathsep + str(Path(sys.executable).parent)
-        load(_name(), [str(SOURCE)], extra_cflags=FLAGS, extra_ldflags=["-fopenmp"],
-             is_python_module=False)  # fmt: skip
-    except (ImportError, OSError, RuntimeError) as error:
-        why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        warnings.warn(
-            f"decoding goes on without the fused step, more slowly: it did not build ({why}); "
-            "it needs a C++ compiler such as g++",
-            stacklevel=2,
-        )
-        return False
-    _describe()
-    return True
-
-
-def _name() -> str:
-    """One build for each source, torch and processor: a home folder may serve several machines."""
-    with Path("/proc/cpuinfo").open() as lines:
-        flags = next((line for line in lines if line.startswith("flags")), "")
-    made_of = (SOURCE.read_text(), " ".join(FLAGS), torch.__version__, flags)
-    return "litdraft_" + hashlib.sha256("\0".join(made_of).encode()).hexdigest()[:12]
-
-
-def _describe() -> None:
-    """Tell torch.compile the shapes that the step's operations return."""
-
-    @torch.library.register_fake("litdraft::read")
-    def _(packed, shape, eps, norms, rotary, tokens, length, keys, values, taps):  # type: ignore[no-untyped-def]
-        rows, width = tokens.shape, shape[1]
-        return norms.new_empty(*rows, width), norms.new_empty(*rows, width * len(taps))
-
-    @torch.library.register_fake("litdraft::linear")
-    def _(packed, outputs, x):  # type: ignore[no-untyped-def]
-        return x.new_empty(x.shape[0], outputs)
-
-    @torch.library.register_fake("litdraft::embed")
-    def _(packed, width, tokens):  # type: ignore[no-untyped-def]
-        return packed.new_empty(tokens.shape[0], width, dtype=torch.float32)
-
-
-def packed(weight_OI: Tensor, dtype: torch.dtype) -> Tensor:
-    """A matrix in the step's order, flat; padded with zeros to whole blocks."""
-    outputs, inputs = weight_OI.shape
-    whole = torch.zeros(-(-outputs // OUT) * OUT, -(-inputs // IN) * IN, dtype=dtype)
-    whole[:outputs, :inputs] = weight_OI
-    pair = 4 // whole.element_size()
-    blocks: Tensor = whole.view(len(whole) // OUT, OUT, -1, IN // pair, pair)
-    return blocks.permute(0, 2, 3, 1, 4).flatten()
 
 
 def interleaved(gate_up_OI: Tensor) -> Tensor:
@@ -96,10 +26,6 @@ def interleaved(gate_up_OI: Tensor) -> Tensor:
     padded = gate_up.new_zeros(2, -(-inner // OUT) * OUT, gate_up.shape[2])
     padded[:, :inner] = gate_up
     return padded.view(2, -1, OUT, padded.shape[2]).transpose(0, 1).flatten(0, 2)
-
-
-def packed_size(outputs: int, inputs: int) -> int:
-    return -(-outputs // OUT) * OUT * -(-inputs // IN) * IN
 
 
 class FusedCache:
@@ -146,8 +72,9 @@ class FusedLlama(nn.Module):
         norms = [n for b in blocks for n in (b.attention_norm.weight, b.mlp_norm.weight)]
         self.norms_nD = torch.stack((*norms, model.norm.weight)).float()
         self.rotary_2TE = torch.stack((model.cos_TE, model.sin_TE)).float()
-        self.head = None if config.tied else packed(_taken(model.head), self.dtype)
-        self.weights = self._packed(model)
+        own = None if config.tied else packed(_taken(model.head), self.dtype)
+        self.weights = self._packed(model)  # the embedding stands first
+        self.head = self.weights if own is None else own
 
     def _packed(self, model: Llama) -> Tensor:
         """All that the step streams, in its order; the model's matrices go as they are packed."""
@@ -203,72 +130,13 @@ class FusedLlama(nn.Module):
 
     def unembed(self, hidden_nD: Tensor) -> Tensor:
         """logits_nV through the tied or the own head."""
-        return linear(hidden_nD, self._head, self.config.vocabulary)
+        return linear(hidden_nD, self.head, self.config.vocabulary)
 
     def narrowed(self, vocabulary_U: Tensor) -> Callable[[Tensor], Tensor]:
         """Unembedding to some tokens, whose rows are copied: hidden_nD -> logits_nU."""
-        rows_UD = torch.ops.litdraft.embed(self._head, self.config.width, vocabulary_U)
+        rows_UD = torch.ops.litdraft.embed(self.head, self.config.width, vocabulary_U)
         weight = packed(rows_UD, self.dtype)
         return functools.partial(linear, weight=weight, outputs=len(vocabulary_U))
-
-    @property
-    def _head(self) -> Tensor:
-        return self.weights if self.head is None else self.head
-
-
-def linear(x_nC: Tensor, weight: Tensor, outputs: int) -> Tensor:
-    """A product with a packed matrix; float32 in and out."""
-    y_nO: Tensor = torch.ops.litdraft.linear(
-        weight, outputs, x_nC.reshape(-1, x_nC.shape[-1]).float()
-    )
-    return y_nO.view(*x_nC.shape[:-1], outputs)
-
-
-class FusedLinear(nn.Module):
-    """A packed linear layer for few rows; float32 in and out."""
-
-    def __init__(self, layer: nn.Linear, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.in_features, self.outputs = layer.in_features, layer.out_features
-        self.packed: Tensor
-        self.register_buffer("packed", packed(layer.weight.detach(), dtype))
-        self.bias = layer.bias
-
-    def forward(self, x_nC: Tensor) -> Tensor:
-        y_nO = linear(x_nC, self.packed, self.outputs)
-        return y_nO if self.bias is None else y_nO + self.bias
-
-
-def fusable(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether the fused step can be had here, with weights of this type."""
-    return device.type == "cpu" and dtype in DTYPES and available()
-
-
-def fuse(module: nn.Module, dtype: torch.dtype) -> None:
-    """Replace every Llama and every linear layer below a module by its packed twin, for decoding:
-    the same results up to rounding, and no gradients."""
-    for name, child in module.named_children():
-        if isinstance(child, Llama):
-            setattr(module, name, FusedLlama(child.to(dtype)))
-        elif isinstance(child, nn.Linear):
-            setattr(module, name, FusedLinear(child, dtype))
-        else:
-            fuse(child, dtype)
-
-
-def fastest_dtype() -> torch.dtype:
-    """The type whose weights this processor gets through sooner, by trying both on a matrix that
-    does not fit a core's own caches."""
-    x, seconds = torch.randn(4, 1024), {}
-    for dtype in DTYPES:
-        weights = packed(torch.randn(8192, 1024), dtype)
-        times = []
-        for _ in range(12):
-            started = time.perf_counter()
-            torch.ops.litdraft.linear(weights, 8192, x)
-            times.append(time.perf_counter() - started)
-        seconds[dtype] = sorted(times)[4]
-    return min(seconds, key=lambda dtype: seconds[dtype])
 
 
 def _taken(module: Any) -> Tensor:

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from litdraft.errors import UserError
-from litdraft.models.fused import FusedLlama, fastest_dtype, fusable
+from litdraft.models.fused import FusedLlama
 from litdraft.models.llama import Llama
 from litdraft.models.weights import load_llama, open_checkpoint
+from litdraft.native.build import fastest_dtype, usable
 from litdraft.protocols import Cache, Reading, TargetSpec
 
 
@@ -50,7 +51,7 @@ class LlamaTarget:
         target = cls(
             load_llama(checkpoint, dtype, device), checkpoint.name, checkpoint.bos, checkpoint.eos
         )
-        if fused and fusable(device, dtype):
+        if fused and usable(device, dtype):
             target.fuse()
         return target
 
@@ -98,12 +99,16 @@ class LlamaTarget:
         narrowed: Callable[[Tensor], Tensor] = self.model.narrowed(vocabulary_U)
         return narrowed
 
+    @property
+    def packed(self) -> tuple[Tensor, Tensor] | None:
+        return (self.model.weights, self.model.head) if self.fused else None
+
 
 def _dtype_of(stored: torch.dtype, device: torch.device, fused: bool) -> torch.dtype:
     """As stored; on a CPU only where half precision is the faster one, by measurement."""
     if device.type != "cpu":
         return stored
-    if stored != torch.bfloat16 or not fused or not fusable(device, stored):
+    if stored != torch.bfloat16 or not fused or not usable(device, stored):
         return torch.float32
     return fastest_dtype()
 

@@ -1,0 +1,247 @@
+// Products of few rows with packed matrices, and the threads that share them.
+//
+// Decoding reads a handful of rows, so a pass costs what it takes to bring the weights from memory.
+// Matrices are packed into blocks of 16 outputs by 32 inputs in the order in which a thread reads
+// them: [block of outputs][block of inputs][32 / pair][16][pair], pair = 2 for bfloat16 (a pair is
+// what one lane of a bfloat16 dot product eats, and what an AMX tile wants) and 1 for float32.
+// Products add up in float32.
+
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <immintrin.h>
+#include <omp.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+#include <vector>
+
+namespace {
+
+constexpr int64_t OUT = 16, IN = 32, BLOCK = OUT * IN, GROUP = 4;
+using bf16 = c10::BFloat16;
+typedef float lanes __attribute__((vector_size(64)));
+typedef uint32_t words __attribute__((vector_size(64)));
+
+int64_t up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+
+// ---------------------------------------------------------------- threads
+
+// Meeting point of a parallel region's threads. Spins, and yields when somebody is late.
+struct Barrier {
+  const int threads;
+  std::atomic<int> waiting{0}, phase{0};
+  explicit Barrier(int n) : threads(n) {}
+  void wait() {
+    const int mine = phase.load(std::memory_order_relaxed);
+    if (waiting.fetch_add(1, std::memory_order_acq_rel) + 1 == threads) {
+      waiting.store(0, std::memory_order_relaxed);
+      phase.store(mine + 1, std::memory_order_release);
+      return;
+    }
+    for (int spins = 0; phase.load(std::memory_order_acquire) == mine; ++spins)
+      spins < 2000 ? __builtin_ia32_pause() : (void)sched_yield();
+  }
+};
+
+struct Share { int64_t first, last; };
+
+Share share(int64_t items, int rank, int threads) {
+  return {items * rank / threads, items * (rank + 1) / threads};
+}
+
+// ---------------------------------------------------------------- products
+
+// Blocks of a packed matrix: `depth` blocks of inputs lie `behind` each other, blocks of outputs
+// `beside` each other (distances in elements).
+template <class W> struct Blocks {
+  const W* data;
+  int64_t depth, behind, beside;
+};
+
+// A product of up to 16 rows with up to GROUP blocks of outputs fills sums[g][row][16].
+
+#if defined(__AMX_BF16__)
+bool tiles_granted() {
+  constexpr int request = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  static const bool granted = syscall(SYS_arch_prctl, request, tile_data) == 0;
+  return granted;
+}
+
+struct alignas(64) TileConfig {
+  uint8_t palette = 1, start = 0, reserved[14] = {};
+  uint16_t bytes[16] = {};
+  uint8_t rows[16] = {};
+};
+
+// gcc's tile instructions do not say that they read memory: what they read must be there by then.
+inline void written(const void* data) { asm volatile("" ::"r"(data) : "memory"); }
+
+// Tiles 0..3 sum, 4 holds rows of activations, 5..7 weights.
+void configure(int rows) {
+  TileConfig config;
+  for (int tile = 0; tile < 8; ++tile) {
+    config.bytes[tile] = 64;
+    config.rows[tile] = tile <= 4 ? rows : 16;
+  }
+  written(&config);
+  _tile_loadconfig(&config);
+}
+
+void tile_product(const bf16* x, int64_t stride, const Blocks<bf16>& w, int64_t count, float* sums) {
+  const int64_t next = count * w.beside;  // fetched while this group is computed
+  written(x);
+  _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3);
+  for (int64_t at = 0; at < w.depth; ++at) {
+    const bf16* block = w.data + at * w.behind;
+    _tile_loadd(4, x + at * IN, stride * sizeof(bf16));
+#define LITDRAFT_TILE(sum, weights)                                          \
+  if (count > sum) {                                                         \
+    const bf16* here = block + sum * w.beside;                               \
+    _tile_loadd(weights, here, 64);                                          \
+    _tile_dpbf16ps(sum, 4, weights);                                         \
+    for (int64_t line = 0; line < BLOCK; line += 32)                         \
+      _mm_prefetch(reinterpret_cast<const char*>(here + next + line), _MM_HINT_T1); \
+  }
+    LITDRAFT_TILE(0, 5) LITDRAFT_TILE(1, 6) LITDRAFT_TILE(2, 7) LITDRAFT_TILE(3, 5)
+#undef LITDRAFT_TILE
+  }
+  _tile_stored(0, sums, 64);
+  if (count > 1) _tile_stored(1, sums + 256, 64);
+  if (count > 2) _tile_stored(2, sums + 512, 64);
+  if (count > 3) _tile_stored(3, sums + 768, 64);
+}
+#endif
+
+inline lanes splat(float x) { return x - lanes{}; }
+
+// One row of a packed block: 16 outputs, `pair` inputs each.
+inline void multiply(lanes& sum, const bf16* x, const bf16* w) {
+#if defined(__AVX512BF16__)
+  int32_t pair;
+  std::memcpy(&pair, x, 4);
+  sum = (lanes)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(pair),
+                                (__m512bh)_mm512_loadu_si512(w));
+#else
+  words both;
+  std::memcpy(&both, w, 64);
+  sum += (lanes)(both << 16) * splat(x[0]) + (lanes)(both & 0xffff0000u) * splat(x[1]);
+#endif
+}
+inline void multiply(lanes& sum, const float* x, const float* w) {
+  lanes some;
+  std::memcpy(&some, w, 64);
+  sum += some * splat(*x);
+}
+
+template <class W> constexpr int64_t PAIR = 4 / sizeof(W);
+
+template <class W, int ROWS>
+void row_product(const W* x, int64_t stride, const Blocks<W>& w, int64_t count, float* sums) {
+  for (int64_t first = 0; first < count; first += 2) {
+    const int64_t other = std::min(first + 1, count - 1);
+    lanes sum[ROWS][2] = {};
+    for (int64_t at = 0; at < w.depth; ++at) {
+      const W *one = w.data + at * w.behind + first * w.beside;
+      const W *two = w.data + at * w.behind + other * w.beside;
+      for (int64_t i = 0; i < IN; i += PAIR<W>) {
+        for (int row = 0; row < ROWS; ++row) {
+          const W* some = x + row * stride + at * IN + i;
+          multiply(sum[row][0], some, one + i * OUT);
+          multiply(sum[row][1], some, two + i * OUT);
+        }
+      }
+    }
+    for (int row = 0; row < ROWS; ++row) {
+      std::memcpy(sums + first * 256 + row * 16, &sum[row][0], 64);
+      std::memcpy(sums + other * 256 + row * 16, &sum[row][1], 64);
+    }
+  }
+}
+
+template <class W>
+void product(const W* x, int64_t stride, int64_t rows, const Blocks<W>& w, int64_t count,
+             float* sums) {
+#if defined(__AMX_BF16__)
+  if constexpr (std::is_same_v<W, bf16>)
+    if (tiles_granted()) return tile_product(x, stride, w, count, sums);
+#endif
+  int64_t row = 0;
+  for (; row + 4 <= rows; row += 4)
+    row_product<W, 4>(x + row * stride, stride, w, count, sums + row * 16);
+  for (; row < rows; ++row)
+    row_product<W, 1>(x + row * stride, stride, w, count, sums + row * 16);
+}
+
+// What a thread does before products of so many rows, and after its last one.
+template <class W> void prepare(int64_t rows) {
+#if defined(__AMX_BF16__)
+  if (std::is_same_v<W, bf16> && tiles_granted()) configure(std::min<int64_t>(rows, 16));
+#endif
+}
+template <class W> void release() {
+#if defined(__AMX_BF16__)
+  if (std::is_same_v<W, bf16> && tiles_granted()) _tile_release();
+#endif
+}
+
+// Rows of activations, as wide as a whole number of blocks; what lies behind `width` is zero.
+template <class W> struct Rows {
+  std::vector<W> data;
+  int64_t stride = 0;
+  void size(int64_t rows, int64_t width) {
+    stride = up(width, IN);
+    data.assign(up(rows, 16) * stride, W(0.f));
+  }
+  W* row(int64_t n) { return data.data() + n * stride; }
+};
+
+template <class W> struct Matrix { const W* data; int64_t outputs, inputs; };
+
+// Calls done(first row, rows, first output, sums[g][row][16], g) for this thread's blocks of outputs.
+template <class W, class Done>
+void multiply_all(const Matrix<W>& m, Rows<W>& x, int64_t rows, int rank, int threads, int64_t unit,
+                  Done done) {
+  alignas(64) float sums[GROUP * 256];
+  const int64_t depth = up(m.inputs, IN) / IN, wide = up(m.outputs, OUT) / OUT;
+  const Share mine = share(wide / unit, rank, threads);
+  prepare<W>(rows);
+  for (int64_t block = mine.first * unit; block < mine.last * unit; block += GROUP) {
+    const int64_t count = std::min(GROUP, mine.last * unit - block);
+    for (int64_t row = 0; row < rows; row += 16) {
+      const int64_t some = std::min<int64_t>(16, rows - row);
+      const Blocks<W> blocks{m.data + block * depth * BLOCK, depth, BLOCK, depth * BLOCK};
+      product(x.row(row), x.stride, some, blocks, count, sums);
+      done(row, some, block * OUT, sums, count);
+    }
+  }
+}
+
+// Copies a product's outputs into rows of floats, `width` wide.
+inline auto copy_to(float* out, int64_t width) {
+  return [=](int64_t row, int64_t some, int64_t first, const float* sums, int64_t count) {
+    for (int64_t g = 0; g < count; ++g)
+      for (int64_t r = 0; r < some; ++r)
+        std::memcpy(out + (row + r) * width + first + g * OUT, sums + g * 256 + r * 16,
+                    std::min(OUT, width - first - g * OUT) * sizeof(float));
+  };
+}
+
+// Row `token` of a packed matrix.
+template <class W> void unpack_row(const Matrix<W>& m, int64_t token, float* out) {
+  const int64_t depth = up(m.inputs, IN) / IN;
+  const W* block = m.data + token / OUT * depth * BLOCK;
+  for (int64_t i = 0; i < m.inputs; ++i)
+    out[i] = float(block[i / PAIR<W> * OUT * PAIR<W> + token % OUT * PAIR<W> + i % PAIR<W>]);
+}
+
+}  // namespace

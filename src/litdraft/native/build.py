@@ -1,0 +1,126 @@
+"""The native operations of decoding on a CPU: how they are built, and how matrices are packed.
+
+They are compiled on first use by torch's extension loader and kept in its cache (a folder that
+TORCH_EXTENSIONS_DIR can choose).
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+FOLDER = Path(__file__).parent
+FLAGS = ["-O3", "-march=native", "-ffast-math", "-fopenmp", "-std=c++20"]
+DTYPES = (torch.float32, torch.bfloat16)
+OUT, IN = 16, 32  # a block of a packed matrix, as in blocks.h
+
+
+def usable(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether the native operations can be had here, with weights of this type."""
+    return device.type == "cpu" and dtype in DTYPES and available()
+
+
+@functools.cache
+def available() -> bool:
+    """Build and load them, once a process; where that fails, one warning and False."""
+    if platform.machine() not in ("x86_64", "AMD64") or sys.platform != "linux":
+        return False
+    try:
+        from torch.utils.cpp_extension import load
+
+        # ninja is installed beside python, which need not be on the path.
+        os.environ["PATH"] += os.pathsep + str(Path(sys.executable).parent)
+        sources = [str(path) for path in sorted(FOLDER.glob("*.cpp"))]
+        load(_name(), sources, extra_cflags=FLAGS, extra_ldflags=["-fopenmp"],
+             is_python_module=False)  # fmt: skip
+    except (ImportError, OSError, RuntimeError) as error:
+        why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        warnings.warn(
+            f"native operations did not build ({why}), decoding goes on more slowly without them: "
+            "they need a C++ compiler such as g++",
+            stacklevel=2,
+        )
+        return False
+    _describe()
+    return True
+
+
+def _name() -> str:
+    """One build for each source, torch and processor: a home folder may serve several machines."""
+    with Path("/proc/cpuinfo").open() as lines:
+        flags = next((line for line in lines if line.startswith("flags")), "")
+    texts = [path.read_text() for path in sorted(FOLDER.iterdir()) if path.suffix in (".cpp", ".h")]
+    made_of = (*texts, " ".join(FLAGS), torch.__version__, flags)
+    return "litdraft_" + hashlib.sha256("\0".join(made_of).encode()).hexdigest()[:12]
+
+
+def _describe() -> None:
+    """Tell torch.compile the shapes that the operations return."""
+
+    @torch.library.register_fake("litdraft::read")
+    def _(packed, shape, eps, norms, rotary, tokens, length, keys, values, taps):  # type: ignore[no-untyped-def]
+        rows, width = tokens.shape, shape[1]
+        return norms.new_empty(*rows, width), norms.new_empty(*rows, width * len(taps))
+
+    @torch.library.register_fake("litdraft::linear")
+    def _(packed, outputs, x):  # type: ignore[no-untyped-def]
+        return x.new_empty(x.shape[0], outputs)
+
+    @torch.library.register_fake("litdraft::lstm_draft")
+    def _(  # type: ignore[no-untyped-def]
+        hidden, token, embedding, scale, begin, begin_bias, gates, biases, out, outputs, head,
+        choices, vocabulary, temperature, uniforms,
+    ):  # fmt: skip
+        rows, k = uniforms.shape
+        probs = hidden.new_empty(rows, 0 if temperature == 0 else k, choices)
+        return token.new_empty(rows, k), probs
+
+    @torch.library.register_fake("litdraft::embed")
+    def _(packed, width, tokens):  # type: ignore[no-untyped-def]
+        return packed.new_empty(tokens.shape[0], width, dtype=torch.float32)
+
+
+def packed(weight_OI: Tensor, dtype: torch.dtype) -> Tensor:
+    """A matrix in the order in which it is read, flat; padded with zeros to whole blocks."""
+    outputs, inputs = weight_OI.shape
+    whole = torch.zeros(-(-outputs // OUT) * OUT, -(-inputs // IN) * IN, dtype=dtype)
+    whole[:outputs, :inputs] = weight_OI
+    pair = 4 // whole.element_size()
+    blocks: Tensor = whole.view(len(whole) // OUT, OUT, -1, IN // pair, pair)
+    return blocks.permute(0, 2, 3, 1, 4).flatten()
+
+
+def packed_size(outputs: int, inputs: int) -> int:
+    return -(-outputs // OUT) * OUT * -(-inputs // IN) * IN
+
+
+def linear(x_nC: Tensor, weight: Tensor, outputs: int) -> Tensor:
+    """A product with a packed matrix; float32 in and out."""
+    y_nO: Tensor = torch.ops.litdraft.linear(
+        weight, outputs, x_nC.reshape(-1, x_nC.shape[-1]).float()
+    )
+    return y_nO.view(*x_nC.shape[:-1], outputs)
+
+
+def fastest_dtype() -> torch.dtype:
+    """The type whose weights this processor gets through sooner, by trying both on a matrix that
+    does not fit a core's own caches."""
+    x, seconds = torch.randn(4, 1024), {}
+    for dtype in DTYPES:
+        weights = packed(torch.randn(8192, 1024), dtype)
+        times = []
+        for _ in range(12):
+            started = time.perf_counter()
+            torch.ops.litdraft.linear(weights, 8192, x)
+            times.append(time.perf_counter() - started)
+        seconds[dtype] = sorted(times)[4]
+    return min(seconds, key=lambda dtype: seconds[dtype])

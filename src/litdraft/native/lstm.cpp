@@ -1,0 +1,183 @@
+// An LSTM's whole draft on a CPU: k steps in one parallel region.
+//
+// A step is three products. Those of the gates are packed so that a group of four blocks holds the
+// four gates of the same 16 units: the cell is updated where its products are at hand.
+
+#include <torch/library.h>
+
+#include <cmath>
+
+#include "blocks.h"
+
+namespace {
+
+inline float sigmoid(float x) { return 1.f / (1.f + std::exp(-x)); }
+
+struct Best { float score; int64_t place; };
+
+template <class W>
+std::tuple<at::Tensor, at::Tensor> draft_as(
+    const at::Tensor& hidden_BD, const at::Tensor& token_B, const at::Tensor& embedding,
+    double scale, const at::Tensor& begin, const at::Tensor& begin_bias, at::TensorList gates,
+    at::TensorList biases, const at::Tensor& out, int64_t outputs, const at::Tensor& head,
+    int64_t choices, const at::Tensor& vocabulary, double temperature,
+    const at::Tensor& uniforms_BK) {
+  const int64_t B = hidden_BD.size(0), D = hidden_BD.size(1), K = uniforms_BK.size(1);
+  const int64_t layers = gates.size(), begun_width = begin_bias.size(0);
+  const int64_t width = (begun_width - outputs) / (4 + 2 * layers);
+  const bool greedy = temperature == 0;
+  at::Tensor tokens_BK = at::empty({B, K}, token_B.options());
+  at::Tensor probs_BKU = at::empty({B, greedy ? 0 : K, choices}, hidden_BD.options());
+  int64_t* tokens = tokens_BK.mutable_data_ptr<int64_t>();
+  float* probs = probs_BKU.mutable_data_ptr<float>();
+  const float *bias = begin_bias.const_data_ptr<float>(), *given = hidden_BD.const_data_ptr<float>();
+  const double* drawn = uniforms_BK.const_data_ptr<double>();
+  const int64_t* ids = vocabulary.numel() ? vocabulary.const_data_ptr<int64_t>() : nullptr;
+  const Matrix<W> start{begin.const_data_ptr<W>(), begun_width, D};
+  const Matrix<W> table{embedding.const_data_ptr<W>(), 0, D};
+  const Matrix<W> output{out.const_data_ptr<W>(), outputs, width};
+  const Matrix<W> choice{head.const_data_ptr<W>(), choices, outputs};
+  const int threads = std::max<int64_t>(1, omp_get_max_threads());
+
+  std::vector<float> begun(B * begun_width), cell(layers * B * width), said(greedy ? 0 : B * choices);
+  std::vector<Best> best(threads * B);
+  std::vector<int64_t> token(token_B.const_data_ptr<int64_t>(), token_B.const_data_ptr<int64_t>() + B);
+  std::vector<float> input(B * D);
+  std::vector<Rows<W>> below(layers);  // what a layer reads: the layer below, and itself
+  Rows<W> top, state, first;
+  first.size(B, D), top.size(B, width), state.size(B, outputs);
+  for (int64_t layer = 0; layer < layers; ++layer) below[layer].size(B, (layer ? width : D) + width);
+  for (int64_t n = 0; n < B; ++n)
+    for (int64_t i = 0; i < D; ++i) first.row(n)[i] = W(given[n * D + i]);
+  Barrier barrier(threads);
+
+#pragma omp parallel num_threads(threads)
+  {
+    const int rank = omp_get_thread_num();
+    const Share rows = share(B, rank, threads), units = share(width, rank, threads);
+    auto read_token = [&](int64_t n) {
+      unpack_row(table, token[n], input.data() + n * D);
+      for (int64_t i = 0; i < D; ++i) below[0].row(n)[i] = W(input[n * D + i] * float(scale));
+    };
+    multiply_all(start, first, B, rank, threads, 1, copy_to(begun.data(), begun_width));
+    for (int64_t n = rows.first; n < rows.last; ++n) read_token(n);
+    barrier.wait();
+    for (int64_t n = 0; n < B; ++n) {
+      float* mine = begun.data() + n * begun_width;
+      const float* memory = mine + 4 * width + outputs;
+      const float* memory_bias = bias + 4 * width + outputs;
+      for (int64_t layer = 0; layer < layers; ++layer)
+        for (int64_t u = units.first; u < units.last; ++u) {
+          const int64_t at = layer * width + u, longer = (layers + layer) * width + u;
+          below[layer].row(n)[(layer ? width : D) + u] = W(std::tanh(memory[at] + memory_bias[at]));
+          cell[(layer * B + n) * width + u] = std::tanh(memory[longer] + memory_bias[longer]);
+        }
+    }
+    barrier.wait();
+    std::vector<float> fresh(B * width);  // a layer's own output, shown when all have read the old one
+    for (int64_t j = 0; j < K; ++j) {
+      for (int64_t layer = 0; layer < layers; ++layer) {
+        const Matrix<W> gate{gates[layer].const_data_ptr<W>(), 4 * width, (layer ? width : D) + width};
+        const float* gate_bias = layer ? biases[layer].const_data_ptr<float>() : bias;
+        multiply_all(gate, below[layer], B, rank, threads, 4,
+                     [&](int64_t row, int64_t some, int64_t at, const float* sums, int64_t) {
+          for (int64_t r = 0; r < some; ++r)
+            for (int64_t c = 0; c < OUT; ++c) {
+              const int64_t u = at / 4 + c, n = row + r;
+              float g[4];
+              for (int64_t which = 0; which < 4; ++which) {
+                g[which] = sums[which * 256 + r * 16 + c] + gate_bias[which * width + u];
+                if (layer == 0) g[which] += begun[n * begun_width + which * width + u];
+              }
+              float& memory = cell[(layer * B + n) * width + u];
+              memory = sigmoid(g[1]) * memory + sigmoid(g[0]) * std::tanh(g[3]);
+              fresh[n * width + u] = sigmoid(g[2]) * std::tanh(memory);
+            }
+        });
+        barrier.wait();
+        const Share groups = share(width / OUT, rank, threads);
+        for (int64_t n = 0; n < B; ++n)
+          for (int64_t u = groups.first * OUT; u < groups.last * OUT; ++u) {
+            const W shown = W(fresh[n * width + u]);
+            below[layer].row(n)[(layer ? width : D) + u] = shown;
+            (layer + 1 < layers ? below[layer + 1] : top).row(n)[u] = shown;
+          }
+        barrier.wait();
+      }
+      multiply_all(output, top, B, rank, threads, 1,
+                   [&](int64_t row, int64_t some, int64_t at, const float* sums, int64_t count) {
+        for (int64_t g = 0; g < count; ++g)
+          for (int64_t r = 0; r < some; ++r)
+            for (int64_t c = 0; c < std::min(OUT, outputs - at - g * OUT); ++c) {
+              const int64_t o = at + g * OUT + c, begun_at = 4 * width + o;
+              state.row(row + r)[o] = W(sums[g * 256 + r * 16 + c] + bias[begun_at] +
+                                        begun[(row + r) * begun_width + begun_at]);
+            }
+      });
+      barrier.wait();
+      for (int64_t n = 0; n < B; ++n) best[rank * B + n] = {-3e38f, 0};
+      multiply_all(choice, state, B, rank, threads, 1,
+                   [&](int64_t row, int64_t some, int64_t at, const float* sums, int64_t count) {
+        if (!greedy) return copy_to(said.data(), choices)(row, some, at, sums, count);
+        for (int64_t r = 0; r < some; ++r) {
+          Best& mine = best[rank * B + row + r];
+          for (int64_t g = 0; g < count; ++g)
+            for (int64_t c = 0; c < std::min(OUT, choices - at - g * OUT); ++c)
+              if (sums[g * 256 + r * 16 + c] > mine.score)
+                mine = {sums[g * 256 + r * 16 + c], at + g * OUT + c};
+        }
+      });
+      barrier.wait();
+      for (int64_t n = rows.first; n < rows.last; ++n) {
+        int64_t place = 0;
+        if (greedy) {
+          Best most = best[n];
+          for (int t = 1; t < threads; ++t)
+            if (best[t * B + n].score > most.score) most = best[t * B + n];
+          place = most.place;
+        } else {
+          const float* logits = said.data() + n * choices;
+          float *mine = probs + (n * K + j) * choices, top_logit = logits[0];
+          double mass = 0, sum = 0;
+          for (int64_t u = 1; u < choices; ++u) top_logit = std::max(top_logit, logits[u]);
+          for (int64_t u = 0; u < choices; ++u)
+            mass += mine[u] = std::exp((logits[u] - top_logit) / float(temperature));
+          for (int64_t u = 0; u < choices; ++u) mine[u] = float(mine[u] / mass);
+          double total = 0;
+          for (int64_t u = 0; u < choices; ++u) total += mine[u];
+          // The first token behind whose mass the uniform does not lie; never one of no mass.
+          for (int64_t u = 0; u < choices; ++u) {
+            if (mine[u] > 0) place = u;
+            if ((sum += mine[u]) > drawn[n * K + j] * total) break;
+          }
+        }
+        token[n] = tokens[n * K + j] = ids ? ids[place] : place;
+        read_token(n);
+      }
+      barrier.wait();
+    }
+    release<W>();
+  }
+  return {tokens_BK, probs_BKU};
+}
+
+std::tuple<at::Tensor, at::Tensor> draft(
+    const at::Tensor& hidden_BD, const at::Tensor& token_B, const at::Tensor& embedding,
+    double scale, const at::Tensor& begin, const at::Tensor& begin_bias, at::TensorList gates,
+    at::TensorList biases, const at::Tensor& out, int64_t outputs, const at::Tensor& head,
+    int64_t choices, const at::Tensor& vocabulary, double temperature,
+    const at::Tensor& uniforms_BK) {
+  auto run = begin.scalar_type() == at::kBFloat16 ? draft_as<at::BFloat16> : draft_as<float>;
+  return run(hidden_BD.contiguous(), token_B.contiguous(), embedding, scale, begin, begin_bias, gates,
+             biases, out, outputs, head, choices, vocabulary, temperature, uniforms_BK.contiguous());
+}
+
+}  // namespace
+
+TORCH_LIBRARY_FRAGMENT(litdraft, m) {
+  m.def("lstm_draft(Tensor hidden, Tensor token, Tensor embedding, float scale, Tensor begin, "
+        "Tensor begin_bias, Tensor[] gates, Tensor[] biases, Tensor out, int outputs, Tensor head, "
+        "int choices, Tensor vocabulary, float temperature, Tensor uniforms) -> (Tensor, Tensor)");
+}
+
+TORCH_LIBRARY_IMPL(litdraft, CPU, m) { m.impl("lstm_draft", &draft); }
