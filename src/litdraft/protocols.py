@@ -142,6 +142,13 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Certain:
+    """One-hot distributions, each certain of one token: greedy decoding, never materialized."""
+
+    tokens_BP: Tensor
+
+
+@dataclass(frozen=True)
 class Reading:
     """Final hidden states (after the final norm) of one pass, and the tapped features."""
 
@@ -192,6 +199,9 @@ class Target(Protocol):
     def embed(self, tokens: Tensor) -> Tensor: ...
 
     def unembed(self, hidden_nD: Tensor) -> Tensor: ...
+
+    def best(self, hidden_nD: Tensor) -> Tensor:
+        """tokens_n of the largest logit: all that greedy decoding asks for."""
 
     def narrowed(self, vocabulary_U: Tensor) -> Callable[[Tensor], Tensor]:
         """Unembedding to these tokens alone: hidden_nD -> logits_nU."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from litdraft.decoding.verify import verify
-from litdraft.protocols import Proposal
+from litdraft.protocols import Certain, Proposal
 
 V = 4
 
@@ -165,3 +165,21 @@ def test_a_reduced_draft_vocabulary_is_the_whole_one_with_zeros() -> None:
     assert torch.equal(reduced.tokens_BP, whole.tokens_BP)
     assert torch.equal(reduced.count_B, whole.count_B)
     assert (reduced.tokens_BP == 2).any(), "the token it cannot draft is recovered now and then"
+
+
+@pytest.mark.parametrize("drafts", ["sampled", "deterministic", "short"])
+def test_a_certain_target_is_the_one_hot_limit(drafts: str) -> None:
+    """As many tokens count, and those that count are the same."""
+    torch.manual_seed(0)
+    rows, k = 2000, 3
+    best_BP, tokens_BK = torch.randint(0, V, (rows, k + 1)), torch.randint(0, V, (rows, k))
+    tokens_BK[: rows // 2] = best_BP[: rows // 2, :k]
+    probs = distributions(rows * k).view(rows, k, V) if drafts == "sampled" else None
+    valid = torch.arange(k) < torch.randint(0, k + 1, (rows, 1)) if drafts == "short" else None
+    proposal, drawn = Proposal(tokens_BK, probs, valid), torch.rand(rows, k + 1).double()
+    certain = verify(proposal, Certain(best_BP), drawn)
+    whole = verify(proposal, torch.eye(V).double()[best_BP], drawn)
+    assert torch.equal(certain.count_B, whole.count_B)
+    assert torch.equal(certain.drafted_B, whole.drafted_B)
+    counted = torch.arange(k + 1) < whole.count_B[:, None]
+    assert torch.equal(certain.tokens_BP[counted], whole.tokens_BP[counted])

@@ -1,31 +1,51 @@
 """Plain decoding, one token a pass: the baseline of every speedup, the reference of every test.
 
-It shares no code with the speculative loop, so that one can check the other.
+It shares no decoding code with the speculative loop, so that one can check the other, and it gets
+the same care: a slow baseline would flatter every drafter.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from litdraft.decoding.compiled import Compiled
 from litdraft.decoding.generation import Generation
 from litdraft.errors import UserError
-from litdraft.protocols import Target
+from litdraft.protocols import Cache, Target, select
 from litdraft.sampling import Sampling, choose, uniforms
 
 # Tokens between two looks at who is done. A look at a GPU is a wait, and a baseline that waits more
 # often than the speculative loop (its rounds between two looks) would flatter every speedup.
 PATIENCE = {"cpu": 1}
+CROWD = 0.75  # rows that are done leave as soon as no more than this share goes on
+
+
+@dataclass
+class Run:
+    """What one call of `generate` carries from step to step, written in place."""
+
+    cache: Cache
+    token_B: Tensor  # emitted and unread
+    written_BT: Tensor
+    count_B: Tensor  # tokens written
+    done_B: Tensor
+    row_B: Tensor
 
 
 class Autoregress:
     """The target alone."""
 
-    def __init__(self, target: Target, sampling: Sampling, seed: int = 0) -> None:
+    def __init__(
+        self, target: Target, sampling: Sampling, seed: int = 0, compiled: bool = False
+    ) -> None:
         self.target, self.sampling, self.seed = target, sampling, seed
+        self.ends = torch.tensor(target.spec.eos, dtype=torch.long, device=target.device)
+        self._step = Compiled(self.step) if compiled else self.step
 
     @torch.inference_mode()
     def generate(
@@ -38,45 +58,68 @@ class Autoregress:
         if not all(len(prompt) for prompt in prompts):
             raise UserError("an empty prompt was given: it needs at least one token")
         device, count = self.target.device, len(prompts)
-        lengths_B = torch.tensor([len(prompt) for prompt in prompts], device=device)
         longest = max(len(prompt) for prompt in prompts)
-        cache = self.target.allocate(count, longest + max_new_tokens)
+        lengths_B = torch.tensor([len(prompt) for prompt in prompts], device=device)
         padded = [[*prompt, *[0] * (longest - len(prompt))] for prompt in prompts]
         tokens_BP = torch.tensor(padded, device=device)
-        row_B = torch.tensor(list(rows if rows is not None else range(count)), device=device)
-        ends = torch.tensor(self.target.spec.eos, dtype=torch.long, device=device)
-
+        none_B = torch.zeros(count, dtype=torch.long, device=device)
+        run = Run(
+            cache=self.target.allocate(count, longest + max_new_tokens),
+            token_B=none_B.clone(),
+            written_BT=torch.zeros(count, max_new_tokens, dtype=torch.long, device=device),
+            count_B=none_B,
+            done_B=none_B.bool(),
+            row_B=torch.tensor(list(rows if rows is not None else range(count)), device=device),
+        )
         started = self._now()
-        hidden_BPD = self.target.read(tokens_BP, cache).hidden_BPD
-        cache.keep(lengths_B)
-        last_BD = hidden_BPD[torch.arange(count, device=device), lengths_B - 1]
-        token_B = self._choose(last_BD, row_B, 0)
-        written = [token_B]
-        done_B = torch.isin(token_B, ends)
+        run.cache.within(longest)
+        hidden_BPD = self.target.read(tokens_BP, run.cache).hidden_BPD
+        run.cache.keep(lengths_B)
+        self._write(run, hidden_BPD[torch.arange(count, device=device), lengths_B - 1])
         prefilled = self._now()
-        one_B = torch.ones_like(lengths_B)
+        texts: dict[int, list[int]] = {}
+        order = list(range(count))  # which prompt each row continues
         patience = PATIENCE.get(device.type, 8)
         for step in range(1, max_new_tokens):
-            if (step - 1) % patience == 0 and bool(done_B.all()):
-                break
-            hidden_BPD = self.target.read(token_B[:, None], cache).hidden_BPD
-            cache.keep(one_B)
-            token_B = self._choose(hidden_BPD[:, 0], row_B, step)
-            written.append(token_B)
-            done_B |= torch.isin(token_B, ends)
+            if (step - 1) % patience == 0:
+                done = run.done_B.tolist()
+                going = [row for row, over in enumerate(done) if not over]
+                if not going:
+                    break
+                if len(going) <= CROWD * len(done):
+                    self._leave(run, order, texts)
+                    select(run, torch.tensor(going, device=device))
+                    order = [order[row] for row in going]
+            run.cache.within(longest + step)
+            self._step(run)
         finished = self._now()
-
-        known = torch.stack(written, 1).tolist()
-        tokens = [until_end(row, self.target.spec.eos) for row in known]
+        self._leave(run, order, texts)
+        tokens = [until_end(texts[row], self.target.spec.eos) for row in range(count)]
         return Generation(
             tokens, tokens, prefill_seconds=prefilled - started, decode_seconds=finished - prefilled
         )
 
-    def _choose(self, hidden_BD: Tensor, row_B: Tensor, step: int) -> Tensor:
+    def step(self, run: Run) -> None:
+        """One token for every row. Nothing here waits for the device."""
+        hidden_BPD = self.target.read(run.token_B[:, None], run.cache).hidden_BPD
+        run.cache.keep(torch.ones_like(run.count_B))
+        self._write(run, hidden_BPD[:, 0])
+
+    def _write(self, run: Run, hidden_BD: Tensor) -> None:
         if self.sampling.greedy:
-            return self.target.unembed(hidden_BD).argmax(-1)
-        drawn_B = uniforms(self.seed, row_B, torch.full_like(row_B, step), 1)[:, 0]
-        return choose(self.target.unembed(hidden_BD), self.sampling, drawn_B)[0]
+            token_B = self.target.best(hidden_BD)
+        else:
+            drawn_B = uniforms(self.seed, run.row_B, run.count_B, 1)[:, 0]
+            token_B, _ = choose(self.target.unembed(hidden_BD), self.sampling, drawn_B)
+        run.token_B.copy_(token_B)
+        run.written_BT.scatter_(1, run.count_B[:, None], token_B[:, None])
+        run.count_B += 1
+        run.done_B |= (token_B[:, None] == self.ends).any(-1)
+
+    def _leave(self, run: Run, order: Sequence[int], texts: dict[int, list[int]]) -> None:
+        """Write down what every row has so far; rows that go on will write it anew."""
+        for row, count in enumerate(run.count_B.tolist()):
+            texts[order[row]] = run.written_BT[row, :count].tolist()
 
     def _now(self) -> float:
         if self.target.device.type == "cuda":

@@ -14,8 +14,18 @@ from litdraft.decoding.compiled import Compiled
 from litdraft.decoding.generation import Generation
 from litdraft.decoding.verify import verify
 from litdraft.errors import UserError
-from litdraft.protocols import Cache, Context, Drafter, Seen, Target, Verdict, select
-from litdraft.sampling import Sampling, choose, uniforms
+from litdraft.protocols import (
+    Cache,
+    Certain,
+    Context,
+    Drafter,
+    Proposal,
+    Seen,
+    Target,
+    Verdict,
+    select,
+)
+from litdraft.sampling import Sampling, uniforms
 
 Watch = Callable[[Context, Verdict | None], None]
 PATIENCE = {"cpu": 1}  # rounds between two looks at who is done; a look at a GPU is a wait
@@ -113,12 +123,10 @@ class Speculate:
         run.cache.within(tokens_BP.shape[1])
         reading = self.target.read(tokens_BP, run.cache, self.drafter.needs.taps)
         run.cache.keep(context.prompt_B)
-        last_BD = reading.hidden_BPD[rows_B, context.prompt_B - 1]
-        drawn_B = self._draw(context, 1)[:, 0]
-        token_B, _ = choose(self.target.unembed(last_BD), self.sampling, drawn_B)
-        one_B = torch.ones_like(token_B)
-        extend(run, Verdict(token_B[:, None], one_B, one_B))
-        none_B = torch.zeros_like(token_B)
+        last_B1D = reading.hidden_BPD[rows_B, context.prompt_B - 1][:, None]
+        nothing = Proposal(tokens_BP[:, :0])
+        extend(run, verify(nothing, self._says(last_B1D), self._draw(context, 1)))
+        none_B = torch.zeros_like(context.prompt_B)
         seen = Seen(tokens_BP, none_B, context.prompt_B, reading.hidden_BPD, reading.taps_BPC)
         self.drafter.observe(run.state, seen, context)
 
@@ -129,8 +137,8 @@ class Speculate:
         proposal = self.drafter.propose(run.state, context, k, self.sampling, drawn_Bn[:, :k])
         tokens_BP = torch.cat((context.last_BP(1), proposal.tokens_BK), 1)
         reading = self.target.read(tokens_BP, cache, self.drafter.needs.taps)
-        probs_BPV = self.sampling.probs(self.target.unembed(reading.hidden_BPD))
-        verdict = verify(proposal, probs_BPV, drawn_Bn[:, k:]).unless(context.done_B)
+        verdict = verify(proposal, self._says(reading.hidden_BPD), drawn_Bn[:, k:])
+        verdict = verdict.unless(context.done_B)
 
         start_B = cache.length_B.clone()
         extend(run, verdict)
@@ -139,6 +147,12 @@ class Speculate:
         seen = Seen(tokens_BP, start_B, kept_B, reading.hidden_BPD, reading.taps_BPC)
         self.drafter.observe(run.state, seen, context)
         return verdict
+
+    def _says(self, hidden_BPD: Tensor) -> Tensor | Certain:
+        """The target's distributions."""
+        if self.sampling.greedy:
+            return Certain(self.target.best(hidden_BPD))
+        return self.sampling.probs(self.target.unembed(hidden_BPD))
 
     def _draw(self, context: Context, count: int) -> Tensor:
         """This round's uniforms; greedy decoding is the same for all of them."""

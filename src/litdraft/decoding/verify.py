@@ -11,45 +11,52 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from litdraft.protocols import Proposal, Verdict, place_in
+from litdraft.protocols import Certain, Proposal, Verdict, place_in
 from litdraft.sampling import draw
 
 
-def verify(proposal: Proposal, target_probs_BPV: Tensor, uniforms_BP: Tensor) -> Verdict:
+def verify(proposal: Proposal, target: Tensor | Certain, uniforms_BP: Tensor) -> Verdict:
     """What of a proposal is kept, and the token that the target adds (P = K + 1).
 
-    target_probs_BPV[:, j] is the target's distribution where draft j stands, the last one where
-    the bonus token will. uniforms_BP: one for each draft, one for the added token.
+    target is target_probs_BPV: [:, j] is the target's distribution where draft j stands, the last
+    one where the bonus token will; or the token that it is certain of there. uniforms_BP: one for
+    each draft, one for the added token.
     """
     tokens_BK = proposal.tokens_BK
     k = tokens_BK.shape[1]
-    target_BK = target_probs_BPV[:, :k].gather(2, tokens_BK[..., None])[..., 0]
-    drafter_BK = (
-        torch.ones_like(target_BK)
-        if proposal.probs_BKU is None
-        else proposal.probs_BKU.gather(2, place_in(proposal.vocabulary_U, tokens_BK)[..., None])[
-            ..., 0
-        ]
-    )
-    kept_BK = uniforms_BP[:, :k] * drafter_BK < target_BK
+    if isinstance(target, Certain):  # p is 0 or 1, and the residual all at its one token
+        kept_BK = tokens_BK == target.tokens_BP[:, :k]
+    else:
+        target_BK = target[:, :k].gather(2, tokens_BK[..., None])[..., 0]
+        kept_BK = uniforms_BP[:, :k] * _drafter(proposal) < target_BK
     if proposal.valid_BK is not None:
         kept_BK = kept_BK & proposal.valid_BK
         drafted_B = proposal.valid_BK.sum(1)
     else:
-        drafted_B = torch.full_like(tokens_BK[:, 0], k)
+        drafted_B = torch.full_like(uniforms_BP[:, 0], k, dtype=torch.long)
     accepted_B = kept_BK.long().cumprod(1).sum(1)
+    if isinstance(target, Certain):
+        return Verdict(target.tokens_BP, accepted_B + 1, drafted_B)
 
     stop_B11 = accepted_B[:, None, None]
-    weights_BV = target_probs_BPV.gather(1, stop_B11.expand(-1, 1, target_probs_BPV.shape[2]))[:, 0]
-    rejected_B1 = (accepted_B < drafted_B)[:, None]
-    residual_BV = _residual(proposal, weights_BV, accepted_B.clamp_max(k - 1))
-    # Rounding can leave a residual without mass, where p and q agree: then p itself.
-    residual_BV = torch.where(residual_BV.sum(1, keepdim=True) > 0, residual_BV, weights_BV)
-    added_B = draw(torch.where(rejected_B1, residual_BV, weights_BV), uniforms_BP[:, k])
-
+    weights_BV = target.gather(1, stop_B11.expand(-1, 1, target.shape[2]))[:, 0]
+    if k > 0:
+        residual_BV = _residual(proposal, weights_BV, accepted_B.clamp_max(k - 1))
+        # Rounding can leave a residual without mass, where p and q agree: then p itself.
+        rejected_B1 = (accepted_B < drafted_B)[:, None] & (residual_BV.sum(1, keepdim=True) > 0)
+        weights_BV = torch.where(rejected_B1, residual_BV, weights_BV)
+    added_B = draw(weights_BV, uniforms_BP[:, k])
     tokens_BP = torch.cat((tokens_BK, added_B[:, None]), 1)
     tokens_BP = tokens_BP.scatter(1, accepted_B[:, None], added_B[:, None])
     return Verdict(tokens_BP, accepted_B + 1, drafted_B)
+
+
+def _drafter(proposal: Proposal) -> Tensor | float:
+    """Q of each drafted token, drafter_BK."""
+    if proposal.probs_BKU is None:
+        return 1.0
+    place_BK = place_in(proposal.vocabulary_U, proposal.tokens_BK)
+    return proposal.probs_BKU.gather(2, place_BK[..., None])[..., 0]
 
 
 def _residual(proposal: Proposal, target_BV: Tensor, place_B: Tensor) -> Tensor:

@@ -132,6 +132,12 @@ class FusedLlama(nn.Module):
         """logits_nV through the tied or the own head."""
         return linear(hidden_nD, self.head, self.config.vocabulary)
 
+    def best(self, hidden_nD: Tensor) -> Tensor:
+        """tokens_n of the largest logit; the logits themselves are never written down."""
+        flat_nD = hidden_nD.reshape(-1, hidden_nD.shape[-1]).float()
+        best: Tensor = torch.ops.litdraft.best(self.head, self.config.vocabulary, flat_nD)
+        return best.view(hidden_nD.shape[:-1])
+
     def narrowed(self, vocabulary_U: Tensor) -> Callable[[Tensor], Tensor]:
         """Unembedding to some tokens, whose rows are copied: hidden_nD -> logits_nU."""
         rows_UD = torch.ops.litdraft.embed(self.head, self.config.width, vocabulary_U)

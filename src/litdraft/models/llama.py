@@ -202,6 +202,10 @@ class Llama(nn.Module):
         """logits_nV through the tied or the own head."""
         return F.linear(hidden_nD, self._head_VD)
 
+    def best(self, hidden_nD: Tensor) -> Tensor:
+        """tokens_n of the largest logit."""
+        return self.unembed(hidden_nD).argmax(-1)
+
     def narrowed(self, vocabulary_U: Tensor) -> Callable[[Tensor], Tensor]:
         """Unembedding to some tokens, whose rows are copied: hidden_nD -> logits_nU."""
         return functools.partial(F.linear, weight=self._head_VD[vocabulary_U].detach())

@@ -236,6 +236,29 @@ inline auto copy_to(float* out, int64_t width) {
   };
 }
 
+// The largest output of each row so far; every thread has its own.
+struct Best { float score; int64_t place; };
+
+inline auto best_of(Best* best, int64_t width) {
+  return [=](int64_t row, int64_t some, int64_t first, const float* sums, int64_t count) {
+    for (int64_t r = 0; r < some; ++r) {
+      Best& mine = best[row + r];
+      for (int64_t g = 0; g < count; ++g)
+        for (int64_t c = 0; c < std::min(OUT, width - first - g * OUT); ++c)
+          if (sums[g * 256 + r * 16 + c] > mine.score)
+            mine = {sums[g * 256 + r * 16 + c], first + g * OUT + c};
+    }
+  };
+}
+
+// Of what each thread found for one row: threads have the outputs in order, so the first one wins.
+inline int64_t best_place(const Best* best, int64_t row, int64_t rows, int threads) {
+  Best most = best[row];
+  for (int t = 1; t < threads; ++t)
+    if (best[t * rows + row].score > most.score) most = best[t * rows + row];
+  return most.place;
+}
+
 // Row `token` of a packed matrix.
 template <class W> void unpack_row(const Matrix<W>& m, int64_t token, float* out) {
   const int64_t depth = up(m.inputs, IN) / IN;

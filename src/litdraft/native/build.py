@@ -75,6 +75,10 @@ def _describe() -> None:
     def _(packed, outputs, x):  # type: ignore[no-untyped-def]
         return x.new_empty(x.shape[0], outputs)
 
+    @torch.library.register_fake("litdraft::best")
+    def _(packed, outputs, x):  # type: ignore[no-untyped-def]
+        return x.new_empty(x.shape[0], dtype=torch.long)
+
     @torch.library.register_fake("litdraft::lstm_draft")
     def _(  # type: ignore[no-untyped-def]
         hidden, token, embedding, scale, begin, begin_bias, gates, biases, out, outputs, head,

@@ -246,30 +246,44 @@ std::tuple<at::Tensor, at::Tensor> fused_read(
   return run(packed, shape, eps, norms, rotary, tokens_BP.contiguous(), length_B, keys, values, taps);
 }
 
+// y = W x for few rows, W packed: the outputs, or only which of them is the largest.
 template <class W>
-at::Tensor linear_as(const at::Tensor& packed, int64_t outputs, const at::Tensor& x_nD) {
+at::Tensor linear_as(const at::Tensor& packed, int64_t outputs, const at::Tensor& x_nD, bool only_best) {
   const int64_t rows = x_nD.size(0), inputs = x_nD.size(1);
   const float* given = x_nD.const_data_ptr<float>();
   static Rows<W> x;
   x.size(rows, inputs);
   for (int64_t n = 0; n < rows; ++n)
     for (int64_t i = 0; i < inputs; ++i) x.row(n)[i] = W(given[n * inputs + i]);
-  at::Tensor result = at::empty({rows, outputs}, x_nD.options());
-  float* out = result.mutable_data_ptr<float>();
-  const Matrix<W> matrix{packed.const_data_ptr<W>(), outputs, inputs};
   const int threads = std::max<int64_t>(1, omp_get_max_threads());
+  at::Tensor result = only_best ? at::empty({rows}, x_nD.options().dtype(at::kLong))
+                                : at::empty({rows, outputs}, x_nD.options());
+  std::vector<Best> best(only_best ? threads * rows : 0, Best{-3e38f, 0});
+  const Matrix<W> matrix{packed.const_data_ptr<W>(), outputs, inputs};
 #pragma omp parallel num_threads(threads)
   {
-    multiply_all(matrix, x, rows, omp_get_thread_num(), threads, 1, copy_to(out, outputs));
+    const int rank = omp_get_thread_num();
+    if (only_best)
+      multiply_all(matrix, x, rows, rank, threads, 1, best_of(best.data() + rank * rows, outputs));
+    else
+      multiply_all(matrix, x, rows, rank, threads, 1,
+                   copy_to(result.mutable_data_ptr<float>(), outputs));
     release<W>();
   }
+  for (int64_t n = 0; only_best && n < rows; ++n)
+    result.mutable_data_ptr<int64_t>()[n] = best_place(best.data(), n, rows, threads);
   return result;
 }
 
-// y = W x for few rows; W packed.
-at::Tensor fused_linear(const at::Tensor& packed, int64_t outputs, const at::Tensor& x_nD) {
+at::Tensor multiplied(const at::Tensor& packed, int64_t outputs, const at::Tensor& x_nD, bool best) {
   auto run = packed.scalar_type() == at::kBFloat16 ? linear_as<bf16> : linear_as<float>;
-  return run(packed, outputs, x_nD.contiguous());
+  return run(packed, outputs, x_nD.contiguous(), best);
+}
+at::Tensor fused_linear(const at::Tensor& packed, int64_t outputs, const at::Tensor& x_nD) {
+  return multiplied(packed, outputs, x_nD, false);
+}
+at::Tensor fused_best(const at::Tensor& packed, int64_t outputs, const at::Tensor& x_nD) {
+  return multiplied(packed, outputs, x_nD, true);
 }
 
 // Rows of a packed matrix, in float32.
@@ -292,11 +306,13 @@ TORCH_LIBRARY(litdraft, m) {
   m.def("read(Tensor packed, int[] shape, float eps, Tensor norms, Tensor rotary, Tensor tokens, "
         "Tensor length, Tensor(a!) keys, Tensor(b!) values, int[] taps) -> (Tensor, Tensor)");
   m.def("linear(Tensor packed, int outputs, Tensor x) -> Tensor");
+  m.def("best(Tensor packed, int outputs, Tensor x) -> Tensor");
   m.def("embed(Tensor packed, int width, Tensor tokens) -> Tensor");
 }
 
 TORCH_LIBRARY_IMPL(litdraft, CPU, m) {
   m.impl("read", &fused_read);
   m.impl("linear", &fused_linear);
+  m.impl("best", &fused_best);
   m.impl("embed", &fused_embed);
 }

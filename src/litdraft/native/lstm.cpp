@@ -13,8 +13,6 @@ namespace {
 
 inline float sigmoid(float x) { return 1.f / (1.f + std::exp(-x)); }
 
-struct Best { float score; int64_t place; };
-
 template <class W>
 std::tuple<at::Tensor, at::Tensor> draft_as(
     const at::Tensor& hidden_BD, const at::Tensor& token_B, const at::Tensor& embedding,
@@ -116,25 +114,15 @@ std::tuple<at::Tensor, at::Tensor> draft_as(
       });
       barrier.wait();
       for (int64_t n = 0; n < B; ++n) best[rank * B + n] = {-3e38f, 0};
-      multiply_all(choice, state, B, rank, threads, 1,
-                   [&](int64_t row, int64_t some, int64_t at, const float* sums, int64_t count) {
-        if (!greedy) return copy_to(said.data(), choices)(row, some, at, sums, count);
-        for (int64_t r = 0; r < some; ++r) {
-          Best& mine = best[rank * B + row + r];
-          for (int64_t g = 0; g < count; ++g)
-            for (int64_t c = 0; c < std::min(OUT, choices - at - g * OUT); ++c)
-              if (sums[g * 256 + r * 16 + c] > mine.score)
-                mine = {sums[g * 256 + r * 16 + c], at + g * OUT + c};
-        }
-      });
+      if (greedy)
+        multiply_all(choice, state, B, rank, threads, 1, best_of(best.data() + rank * B, choices));
+      else
+        multiply_all(choice, state, B, rank, threads, 1, copy_to(said.data(), choices));
       barrier.wait();
       for (int64_t n = rows.first; n < rows.last; ++n) {
         int64_t place = 0;
         if (greedy) {
-          Best most = best[n];
-          for (int t = 1; t < threads; ++t)
-            if (best[t * B + n].score > most.score) most = best[t * B + n];
-          place = most.place;
+          place = best_place(best.data(), n, B, threads);
         } else {
           const float* logits = said.data() + n * choices;
           float *mine = probs + (n * K + j) * choices, top_logit = logits[0];

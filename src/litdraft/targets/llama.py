@@ -95,6 +95,10 @@ class LlamaTarget:
         logits_nV: Tensor = self.model.unembed(hidden_nD)
         return logits_nV
 
+    def best(self, hidden_nD: Tensor) -> Tensor:
+        tokens_n: Tensor = self.model.best(hidden_nD)
+        return tokens_n
+
     def narrowed(self, vocabulary_U: Tensor) -> Callable[[Tensor], Tensor]:
         narrowed: Callable[[Tensor], Tensor] = self.model.narrowed(vocabulary_U)
         return narrowed
