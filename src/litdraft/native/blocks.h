@@ -98,7 +98,6 @@ void configure(int rows) {
 }
 
 void tile_product(const bf16* x, int64_t stride, const Blocks<bf16>& w, int64_t count, float* sums) {
-  const int64_t next = count * w.beside;  // fetched while this group is computed
   written(x);
   _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3);
   for (int64_t at = 0; at < w.depth; ++at) {
@@ -109,8 +108,6 @@ void tile_product(const bf16* x, int64_t stride, const Blocks<bf16>& w, int64_t 
     const bf16* here = block + sum * w.beside;                               \
     _tile_loadd(weights, here, 64);                                          \
     _tile_dpbf16ps(sum, 4, weights);                                         \
-    for (int64_t line = 0; line < BLOCK; line += 32)                         \
-      _mm_prefetch(reinterpret_cast<const char*>(here + next + line), _MM_HINT_T1); \
   }
     LITDRAFT_TILE(0, 5) LITDRAFT_TILE(1, 6) LITDRAFT_TILE(2, 7) LITDRAFT_TILE(3, 5)
 #undef LITDRAFT_TILE
