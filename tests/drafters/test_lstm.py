@@ -139,7 +139,8 @@ def test_drafter_and_target_may_differ_in_type(
 @pytest.mark.parametrize("temperature", [0.0, 0.7])
 @pytest.mark.parametrize(
     "shape",
-    [{}, {"layers": 2, "width": 32}, {"head": "own"}, {"vocabulary": 9}, {"head": "own", "vocabulary": 9}],
+    [{}, {"layers": 2, "width": 32}, {"head": "own"}, {"vocabulary": 9},
+     {"head": "own", "vocabulary": 9}],
 )  # fmt: skip
 @torch.no_grad()
 def test_the_native_draft_is_the_draft(shape: dict[str, Any], temperature: float) -> None:

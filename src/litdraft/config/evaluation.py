@@ -14,69 +14,44 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
-from litdraft.config.build import (
-    drafter_of,
-    dtype_of,
-    own_device,
-    sampling_of,
-    source_of,
-    target_opener,
-    tokenizer_of,
-)
-from litdraft.config.runs import load_weights, ready
-from litdraft.data.continuations import Writer
-from litdraft.data.source import Materials
+from litdraft.config.bench import Bench, open_bench, prompts_of
+from litdraft.config.build import sampling_of
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.replay import Replay, replay_texts
 from litdraft.decoding.speculate import Speculate
-from litdraft.drafters.lookup import Lookup
-from litdraft.drafters.lstm import LSTM
-from litdraft.errors import UserError
 from litdraft.evaluation import plots, report
 from litdraft.evaluation.benchmark import Measurement, measure
+from litdraft.evaluation.compiling import worth_compiling
+from litdraft.evaluation.draft_length import TURNS, best, draft_lengths
 from litdraft.evaluation.losslessness import Verdicts, judge, measured_error
 from litdraft.evaluation.provenance import provenance
 from litdraft.evaluation.stats import Counts, repeated_4grams
 from litdraft.evaluation.stream import Stream, closing
-from litdraft.models.tokenizer import Tokenizer
 from litdraft.native.build import usable
-from litdraft.protocols import Drafter, Target
 from litdraft.sampling import Sampling
-
-
-@dataclass
-class Bench:
-    """Everything an evaluation holds."""
-
-    config: DictConfig
-    fabric: Fabric
-    target: Target
-    reference: Target  # the same weights in float32, for replay and for judging
-    drafter: Drafter
-    parameters: int  # the drafter's own
-    floors: dict[str, Drafter]
-    tokenizer: Tokenizer
 
 
 def evaluate(config: DictConfig, folder: Path) -> float:
     """Measure, judge, report; the speedup. UserError before any work if the input is wrong."""
     fabric = Fabric(accelerator="auto", devices=config.devices)
     fabric.launch()
-    bench = _bench(config, fabric)
+    bench, sampling = open_bench(config, fabric), sampling_of(config)
+    with Progress(transient=True, disable=fabric.global_rank > 0) as progress:
+        choice = _choose_k(bench, sampling, progress)
     if config.prompt is not None:
-        return _stream(bench)
-    prompts = _prompts(bench)
+        return _stream(bench, choice.k)
+    prompts = prompts_of(bench, "test", config.prompts)
     mine = range(fabric.global_rank, len(prompts), fabric.world_size)
-    sampling = sampling_of(config)
     other = replace(sampling, temperature=1.0 if sampling.greedy else 0.0)
     with Progress(transient=True, disable=fabric.global_rank > 0) as progress:
+        compiled = _compiled(bench, choice.k, [prompts[row] for row in mine])
         work = progress.add_task("decoding", total=2 * -(-len(mine) // config.batch))
         blocks = [
-            _block(bench, prompts, mine, some, lambda: progress.advance(work))
+            _block(bench, choice.k, compiled, prompts, mine, some, lambda: progress.advance(work))
             for some in (sampling, other)
         ]
     main, beside = blocks
-    told = _told(bench, main, beside, len(prompts))
+    told = {**_told(bench, choice, main, beside, len(prompts)), "compiled": compiled}
     if fabric.global_rank == 0:
         report.write(told, folder)
         plots.draw_all(told, main["times"], folder)
@@ -84,66 +59,59 @@ def evaluate(config: DictConfig, folder: Path) -> float:
     return float(told["speedup"]["value"])
 
 
-def _bench(config: DictConfig, fabric: Fabric) -> Bench:
-    opener = target_opener(config, dtype_of(config.dtype), fused=config.fused)
-    exact = target_opener(config, torch.float32)
-    if opener is None or exact is None:
-        raise UserError("target=null was given: an evaluation needs a target")
-    target = opener(own_device())
-    reference = exact(own_device())
-    tokenizer = tokenizer_of(config, target, Path())
-    torch.manual_seed(config.seed)
-    drafter = drafter_of(config, target.spec, tokenizer)
-    untrained = drafter_of(config, target.spec, tokenizer)
-    if config.run is not None:
-        load_weights(drafter, Path(config.run))
-    elif _trainable(drafter) and config.drafter.get("path") is None:
-        raise UserError(
-            f"{type(drafter).__name__} is untrained: train it with python train.py drafter=... "
-            "and evaluate it with run=outputs/..., or choose drafter=lookup"
-        )
-    floors = {"lookup": Lookup(), "untrained": _fresh(untrained, target)}
-    parameters = sum(parameter.numel() for parameter in drafter.parameters())
-    for some in (drafter, *floors.values()):
-        ready(some, target)
-        if config.fused and usable(target.device, target.dtype):
-            some.fuse(target.dtype)
-    return Bench(config, fabric, target, reference, drafter, parameters, floors, tokenizer)
+@dataclass(frozen=True)
+class Choice:
+    """The k to draft, and what it was chosen by: nothing where the command line gave it."""
+
+    k: int
+    lengths: list[dict[str, Any]]
 
 
-def _trainable(drafter: Drafter) -> bool:
-    return any(True for _ in drafter.parameters())
-
-
-def _fresh(drafter: Drafter, target: Target) -> Drafter:
-    """The family as it was before training; an LSTM head where there is nothing to train."""
-    if not _trainable(drafter):
-        return LSTM(target.spec)
-    for module in drafter.modules():
-        reset = getattr(module, "reset_parameters", None)
-        if reset is not None:
-            reset()
-    return drafter
-
-
-def _prompts(bench: Bench) -> list[list[int]]:
+def _choose_k(bench: Bench, sampling: Sampling, progress: Progress) -> Choice:
+    """k=auto measures on validation prompts; one process, for all."""
     config = bench.config
-    writer = Writer(bench.target, Path(config.data.cache), config.seed)
-    materials = Materials(bench.tokenizer, bench.target, writer)
-    if bench.fabric.global_rank > 0:
-        bench.fabric.barrier()  # the first process writes what the others read
-    prompts = source_of(config).held_out(materials, "test", config.prompts).prompts()
+    if config.k != "auto":
+        return Choice(int(config.k), [])
+    prompts = prompts_of(bench, "validation", 8 * config.batch)
+    lengths = []
     if bench.fabric.global_rank == 0:
-        bench.fabric.barrier()
-    return prompts
+        work = progress.add_task("how far to draft", total=TURNS + 1)
+        lengths = draft_lengths(
+            bench.target,
+            bench.drafter,
+            prompts,
+            config.max_new_tokens,
+            sampling,
+            batch=config.batch,
+            advance=lambda: progress.advance(work),
+        )
+    told = bench.fabric.broadcast([(length.k, length.told()) for length in lengths])
+    best_k = best(lengths).k if lengths else 0
+    return Choice(int(bench.fabric.broadcast(best_k)), [told for _, told in told])
 
 
-def _stream(bench: Bench) -> float:
+def _compiled(bench: Bench, k: int, prompts: Sequence[Sequence[int]]) -> bool:
+    """compile=auto compiles where this very run would win the time back."""
+    config, wish = bench.config, str(bench.config.compile).lower()
+    if wish != "auto":
+        return wish == "true"
+    calls = 2 * config.repeats * len(prompts) / config.batch  # greedy and sampled
+    worth = worth_compiling(
+        Autoregress(bench.target, sampling_of(config), config.seed),
+        Speculate(bench.target, bench.drafter, k, sampling_of(config), config.seed),
+        prompts[: config.batch],
+        config.max_new_tokens,
+        calls,
+    )
+    return bool(bench.fabric.broadcast(worth))
+
+
+def _stream(bench: Bench, k: int) -> float:
     """Print one continuation as it comes, then what it cost."""
     config, console = bench.config, Console(highlight=False, soft_wrap=True)
     prompt = bench.tokenizer.encode(config.prompt)
     sampling = sampling_of(config)
-    loop = Speculate(bench.target, bench.drafter, config.k, sampling, config.seed)
+    loop = Speculate(bench.target, bench.drafter, k, sampling, config.seed)
     plain = Autoregress(bench.target, sampling, config.seed)
     for warm in (loop, plain):
         warm.generate([prompt], min(8, config.max_new_tokens))
@@ -155,17 +123,19 @@ def _stream(bench: Bench) -> float:
 
 def _block(
     bench: Bench,
+    k: int,
+    compiled: bool,
     prompts: Sequence[Sequence[int]],
     mine: range,
     sampling: Sampling,
     advance: Any,
 ) -> dict[str, Any]:
     """Everything measured under one sampling, summed over processes."""
-    config, k = bench.config, bench.config.k
+    config = bench.config
     some = [prompts[row] for row in mine]
     measurement = measure(
-        Autoregress(bench.target, sampling, config.seed),
-        Speculate(bench.target, bench.drafter, k, sampling, config.seed),
+        Autoregress(bench.target, sampling, config.seed, compiled),
+        Speculate(bench.target, bench.drafter, k, sampling, config.seed, compiled),
         some,
         list(mine),
         batch=config.batch,
@@ -181,7 +151,7 @@ def _block(
     }
     tolerance, verdicts = 0.0, Verdicts()
     if sampling.greedy and some:
-        tolerance = 2 * _error(bench, some, texts)
+        tolerance = 2 * _error(bench, k, some, texts)
         verdicts = judge(bench.reference, some, measurement.drafted.tokens, texts, tolerance)
     sums = {
         **{f"replay {name}": totals for name, totals in replays.items()},
@@ -207,12 +177,11 @@ def _block(
     }
 
 
-def _error(bench: Bench, prompts: list[Sequence[int]], texts: list[list[int]]) -> float:
+def _error(bench: Bench, k: int, prompts: list[Sequence[int]], texts: list[list[int]]) -> float:
     """The largest error over a few texts."""
     some = list(zip(prompts, texts, strict=True))[:4]
     return max(
-        measured_error(bench.reference, bench.target, prompt, text, bench.config.k)
-        for prompt, text in some
+        measured_error(bench.reference, bench.target, prompt, text, k) for prompt, text in some
     )
 
 
@@ -234,14 +203,15 @@ def _summed(fabric: Fabric, sums: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _told(
-    bench: Bench, main: dict[str, Any], beside: dict[str, Any], prompts: int
+    bench: Bench, choice: Choice, main: dict[str, Any], beside: dict[str, Any], prompts: int
 ) -> dict[str, Any]:
     config = bench.config
     greedy = main if main["greedy"] else beside
     return {
         **_acceptance(main),
         **report.speed(main["times"]),
-        "k": config.k,
+        "k": choice.k,
+        "draft_lengths": choice.lengths,
         "top_k": config.top_k,
         "top_p": config.top_p,
         "mode": "lossless",

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import litdraft
 from litdraft.errors import UserError
+from litdraft.evaluation.draft_length import LONGEST
 from litdraft.sampling import Sampling
 
 ASSETS = Path(litdraft.__file__).parent / "assets"
@@ -59,6 +60,7 @@ class Evaluate(Common):
     """Keys of evaluate.py. `dtype` auto keeps weights as they are stored, where that is fast."""
 
     dtype: str = "auto"
+    k: Any = 3  # or auto: the best one by measured costs
 
     run: str | None = None
     prompt: str | None = None
@@ -117,18 +119,20 @@ def evaluation_folder(*, _root_: DictConfig) -> str:
 
 def checked(config: DictConfig) -> DictConfig:
     """UserError for a number that cannot be meant."""
+    if "k" in config and config.k != "auto" and not isinstance(config.k, int):
+        raise UserError(f"k={config.k} was given: choose a whole number of drafts, or auto")
     for key, least in (("k", 1), ("devices", 1), ("prompts", 1), ("max_new_tokens", 1),
                        ("batch", 1), ("repeats", 1), ("seed", 0)):  # fmt: skip
-        if key in config and config[key] < least:
+        if key in config and config[key] != "auto" and config[key] < least:
             raise UserError(f"{key}={config[key]} was given, but {key} must be at least {least}")
     if (
         "max_new_tokens" in config
         and config.prompt is None
-        and config.max_new_tokens < config.k + 2
+        and config.max_new_tokens < (longest := LONGEST if config.k == "auto" else config.k) + 2
     ):
         raise UserError(
             f"max_new_tokens={config.max_new_tokens} was given with k={config.k}: no whole round "
-            f"fits, give at least {config.k + 2}"
+            f"fits, give at least {longest + 2}"
         )
     Sampling(config.temperature, config.top_k, config.top_p)  # which knows its own limits
     if "compile" in config and str(config.compile).lower() not in ("auto", "true", "false"):

@@ -1,0 +1,103 @@
+"""What an evaluation holds, opened and checked from a composed config."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning.fabric import Fabric
+from omegaconf import DictConfig
+
+from litdraft.config.build import (
+    drafter_of,
+    dtype_of,
+    own_device,
+    source_of,
+    target_opener,
+    tokenizer_of,
+)
+from litdraft.config.runs import load_weights, ready
+from litdraft.data.continuations import Writer
+from litdraft.data.source import Materials, Split
+from litdraft.drafters.lookup import Lookup
+from litdraft.drafters.lstm import LSTM
+from litdraft.errors import UserError
+from litdraft.models.tokenizer import Tokenizer
+from litdraft.native.build import usable
+from litdraft.protocols import Drafter, Target
+
+
+@dataclass
+class Bench:
+    """Everything an evaluation holds."""
+
+    config: DictConfig
+    fabric: Fabric
+    target: Target
+    reference: Target  # the same weights in float32, for replay and for judging
+    drafter: Drafter
+    parameters: int  # the drafter's own
+    floors: dict[str, Drafter]
+    tokenizer: Tokenizer
+
+
+def open_bench(config: DictConfig, fabric: Fabric) -> Bench:
+    opener = target_opener(config, dtype_of(config.dtype), fused=config.fused)
+    exact = target_opener(config, torch.float32)
+    if opener is None or exact is None:
+        raise UserError("target=null was given: an evaluation needs a target")
+    target = opener(own_device())
+    eager = target.dtype == torch.float32 and target.packed is None
+    reference = target if eager else exact(own_device())
+    tokenizer = tokenizer_of(config, target, Path())
+    torch.manual_seed(config.seed)
+    drafter = drafter_of(config, target.spec, tokenizer)
+    untrained = drafter_of(config, target.spec, tokenizer)
+    if config.run is not None:
+        load_weights(drafter, Path(config.run))
+    elif _trainable(drafter) and config.drafter.get("path") is None:
+        raise UserError(
+            f"{type(drafter).__name__} is untrained: train it with python train.py drafter=... "
+            "and evaluate it with run=outputs/..., or choose drafter=lookup"
+        )
+    floors = {"lookup": Lookup(), "untrained": _fresh(untrained, target, drafter)}
+    parameters = sum(parameter.numel() for parameter in drafter.parameters())
+    for some in (drafter, *floors.values()):
+        ready(some, target)
+        if config.fused and usable(target.device, target.dtype):
+            some.fuse(target.dtype)
+    return Bench(config, fabric, target, reference, drafter, parameters, floors, tokenizer)
+
+
+def _trainable(drafter: Drafter) -> bool:
+    return any(True for _ in drafter.parameters())
+
+
+def _fresh(drafter: Drafter, target: Target, trained: Drafter) -> Drafter:
+    """The family as it was before training, with the same draft vocabulary; an LSTM head where
+    there is nothing to train."""
+    if not _trainable(drafter):
+        return LSTM(target.spec)
+    for module in drafter.modules():
+        reset = getattr(module, "reset_parameters", None)
+        if reset is not None:
+            reset()
+    if trained.vocabulary_U is not None:
+        ready(drafter, target).learn_vocabulary(
+            torch.zeros(target.spec.vocabulary).index_fill(0, trained.vocabulary_U, 1.0)
+        )
+    return drafter
+
+
+def prompts_of(bench: Bench, split: Split, count: int) -> list[list[int]]:
+    """Held-out prompts; the first process writes what the others read."""
+    config = bench.config
+    writer = Writer(bench.target, Path(config.data.cache), config.seed)
+    materials = Materials(bench.tokenizer, bench.target, writer)
+    if bench.fabric.global_rank > 0:
+        bench.fabric.barrier()
+    prompts = source_of(config).held_out(materials, split, count).prompts()
+    if bench.fabric.global_rank == 0:
+        bench.fabric.barrier()
+    return prompts

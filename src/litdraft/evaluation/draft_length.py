@@ -1,0 +1,80 @@
+"""How far to draft: the k whose rounds bring most tokens a second, from measured costs.
+
+Expected tokens of a round come from replay, its seconds from rounds that were really run, draft
+time, verification and everything between them included: speed(k) = tokens(k) / seconds(k), the
+general form of Leviathan et al. (arXiv 2211.17192, theorem 3.8) without its assumptions of equal
+acceptance and equal costs.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from litdraft.decoding.autoregress import Autoregress
+from litdraft.decoding.replay import replay_texts
+from litdraft.decoding.speculate import Speculate
+from litdraft.protocols import Drafter, Target
+from litdraft.sampling import Sampling
+
+LONGEST = 8
+TURNS = 5  # times that every length is timed, in turn, so that a slow moment meets all of them
+
+
+@dataclass(frozen=True)
+class DraftLength:
+    """One k: expected tokens and measured seconds of a round, and the speed that follows."""
+
+    k: int
+    mean_acceptance_length: float
+    round_seconds: float
+    tokens_per_second: float
+
+    def told(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def draft_lengths(
+    target: Target,
+    drafter: Drafter,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    sampling: Sampling,
+    *,
+    batch: int = 1,
+    longest: int = LONGEST,
+    compiled: bool = False,
+    advance: Callable[[], None] | None = None,
+) -> list[DraftLength]:
+    """Every k from 1 to `longest`, measured on prompts that are not those to be reported.
+
+    Seconds are the median over some turns at the given batch.
+    """
+    plain = Autoregress(target, sampling)
+    batches = [prompts[at : at + batch] for at in range(0, len(prompts), batch)]
+    texts = [text for some in batches for text in plain.generate(some, max_new_tokens).tokens]
+    loops = {
+        k: Speculate(target, drafter, k, sampling, compiled=compiled) for k in range(1, longest + 1)
+    }
+    seconds: dict[int, list[float]] = {k: [] for k in loops}
+    for turn in range(TURNS + 1):
+        some = batches[turn % len(batches)]
+        for k, loop in loops.items():
+            told = loop.generate(some, max_new_tokens)
+            rounds = max(len(row) for row in told.accepted)
+            if turn > 0 and rounds > 0:  # the first one warms up
+                seconds[k].append(told.decode_seconds / rounds)
+        if advance:
+            advance()
+    found = []
+    for k in loops:
+        replayed = replay_texts(target, drafter, prompts, texts, k, sampling)
+        length, cost = replayed.mean_acceptance_length, statistics.median(seconds[k])
+        found.append(DraftLength(k, length, cost, batch * length / cost))
+    return found
+
+
+def best(lengths: Sequence[DraftLength]) -> DraftLength:
+    return max(lengths, key=lambda length: length.tokens_per_second)
