@@ -18,8 +18,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("",),  # the package itself: its version
     ("errors",),
     ("protocols",),
-    ("sampling",),
     ("native",),
+    ("sampling",),
     ("models",),
     ("targets", "drafters", "objectives", "decoding.tree"),
     ("decoding", "evaluation.stats"),

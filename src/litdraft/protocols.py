@@ -55,6 +55,10 @@ class Context:
     row_B: Tensor
     round_B: Tensor
 
+    def unread_B1(self) -> Tensor:
+        """Each row's last token, which the target has not read."""
+        return self.tokens_BT.gather(1, self.length_B[:, None] - 1)
+
     def last_BP(self, count: int) -> Tensor:
         """The last `count` known tokens of each row, oldest first (clamped at the row's start)."""
         steps_P = torch.arange(-count, 0, device=self.length_B.device)
@@ -78,8 +82,9 @@ class Seen:
 
     def last_hidden_BD(self) -> Tensor:
         """The hidden state of each row's last token: where the next draft starts."""
-        last_B11 = (self.count_B - 1).clamp_min(0)[:, None, None]
-        return self.hidden_BPD.gather(1, last_B11.expand(-1, 1, self.hidden_BPD.shape[2]))[:, 0]
+        rows, _, width = self.hidden_BPD.shape
+        last_B = (self.count_B - 1).clamp_min(0)
+        return self.hidden_BPD.gather(1, last_B.view(rows, 1, 1).expand(rows, 1, width))[:, 0]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from litdraft.errors import UserError
+from litdraft.native.build import loaded
 from litdraft.protocols import Warp
 
 
@@ -65,6 +66,11 @@ def _nucleus(probs: Tensor, top_p: float) -> Tensor:
 def draw(weights_nV: Tensor, uniforms_n: Tensor) -> Tensor:
     """Tokens by inversion of the cumulated weights, which need not sum to one; never one of
     weight zero."""
+    if weights_nV.dtype == torch.float32 and loaded(weights_nV):
+        tokens: Tensor = torch.ops.litdraft.draw(
+            weights_nV.contiguous(), uniforms_n.double().contiguous()
+        )
+        return tokens
     mass_nV = weights_nV.double().cumsum(-1)
     wanted_n1 = uniforms_n.double()[:, None] * mass_nV[:, -1:]
     tokens_n = torch.searchsorted(mass_nV, wanted_n1, right=True)[:, 0]
@@ -85,6 +91,9 @@ def uniforms(seed: int, row_B: Tensor, round_B: Tensor, count: int) -> Tensor:
 
     SplitMix64's finalizer (Steele, Lea and Flood, OOPSLA 2014) applied once per key part.
     """
+    if loaded(row_B):
+        drawn_Bn: Tensor = torch.ops.litdraft.uniforms(seed, row_B, round_B, count)
+        return drawn_Bn
     place_n = torch.arange(count, device=row_B.device)
     key_B1 = _mix(_mix(torch.full_like(row_B, seed)) + row_B)
     key_B1 = _mix(key_B1 + round_B)[:, None]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tests.fakes import random_target
 
-from litdraft.decoding import speculate
+from litdraft.decoding import shapes, speculate
 from litdraft.decoding.speculate import Speculate
 from litdraft.drafters.lookup import Lookup
 from litdraft.protocols import Context, Needs, Seen
@@ -33,7 +33,7 @@ def test_every_token_is_shown_once_where_it_stands(
     temperature: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(speculate.PATIENCE, "cpu", 7)
-    monkeypatch.setattr(speculate, "CROWD", 0)  # some rows are done long before the others
+    monkeypatch.setattr(shapes, "CROWD", 0)  # some rows are done long before the others
     target, drafter = random_target(eos=(11,)), Recorder()
     generation = Speculate(target, drafter, 3, Sampling(temperature)).generate(PROMPTS, 40)
     assert any(sum(row) > 0 for row in generation.accepted), "nothing accepted tests little"

@@ -17,11 +17,12 @@ from torch import Tensor
 from litdraft.config.bench import Bench, open_bench, prompts_of
 from litdraft.config.build import sampling_of
 from litdraft.decoding.autoregress import Autoregress
+from litdraft.decoding.compiled import Compiled
 from litdraft.decoding.replay import Replay, replay_texts
 from litdraft.decoding.speculate import Speculate
 from litdraft.evaluation import plots, report
 from litdraft.evaluation.benchmark import Measurement, measure
-from litdraft.evaluation.compiling import worth_compiling
+from litdraft.evaluation.compiling import faster, worth_compiling
 from litdraft.evaluation.draft_length import TURNS, best, draft_lengths
 from litdraft.evaluation.losslessness import Verdicts, judge, measured_error
 from litdraft.evaluation.provenance import provenance
@@ -51,7 +52,7 @@ def evaluate(config: DictConfig, folder: Path) -> float:
             for some in (sampling, other)
         ]
     main, beside = blocks
-    told = {**_told(bench, choice, main, beside, len(prompts)), "compiled": compiled}
+    told = _told(bench, choice, main, beside, len(prompts))
     if fabric.global_rank == 0:
         report.write(told, folder)
         plots.draw_all(told, main["times"], folder)
@@ -133,9 +134,10 @@ def _block(
     """Everything measured under one sampling, summed over processes."""
     config = bench.config
     some = [prompts[row] for row in mine]
+    plain, drafted = _decoders(bench, k, compiled, sampling, some[: config.batch])
     measurement = measure(
-        Autoregress(bench.target, sampling, config.seed, compiled),
-        Speculate(bench.target, bench.drafter, k, sampling, config.seed, compiled),
+        plain,
+        drafted,
         some,
         list(mine),
         batch=config.batch,
@@ -174,7 +176,19 @@ def _block(
         "verdicts": Verdicts(*summed["verdicts"].long().tolist()),
         "tolerance": float(summed["tolerance"].max()),
         "times": times_n6[times_n6[:, 1] > 0],
+        "compiled": {"baseline": plain.compiled, "drafted": drafted.compiled},
     }
+
+
+def _decoders(
+    bench: Bench, k: int, compiled: bool, sampling: Sampling, prompts: Sequence[Sequence[int]]
+) -> tuple[Autoregress, Speculate]:
+    """The baseline and the loop, each compiled only where that made it faster."""
+    ways = (False, True) if compiled else (False,)
+    seed, limit = bench.config.seed, bench.config.max_new_tokens
+    plain = [Autoregress(bench.target, sampling, seed, way) for way in ways]
+    loops = [Speculate(bench.target, bench.drafter, k, sampling, seed, way) for way in ways]
+    return faster(plain, prompts, limit), faster(loops, prompts, limit)
 
 
 def _error(bench: Bench, k: int, prompts: list[Sequence[int]], texts: list[list[int]]) -> float:
@@ -231,6 +245,8 @@ def _told(
         "dtype": str(bench.target.dtype).removeprefix("torch."),
         "fused": config.fused and usable(bench.target.device, bench.target.dtype),
         "compile": config.compile,
+        "compiled": main["compiled"],
+        "compile_seconds": Compiled.seconds,
         "seed": config.seed,
         **provenance(bench.target.device),
     }

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from litdraft.decoding.compiled import Compiled
 from litdraft.decoding.generation import Generation
+from litdraft.decoding.shapes import staying
 from litdraft.errors import UserError
 from litdraft.protocols import Cache, Target, select
 from litdraft.sampling import Sampling, choose, uniforms
@@ -22,7 +23,6 @@ from litdraft.sampling import Sampling, choose, uniforms
 # Tokens between two looks at who is done. A look at a GPU is a wait, and a baseline that waits more
 # often than the speculative loop (its rounds between two looks) would flatter every speedup.
 PATIENCE = {"cpu": 1}
-CROWD = 0.75  # rows that are done leave as soon as no more than this share goes on
 
 
 @dataclass
@@ -45,6 +45,7 @@ class Autoregress:
     ) -> None:
         self.target, self.sampling, self.seed = target, sampling, seed
         self.ends = torch.tensor(target.spec.eos, dtype=torch.long, device=target.device)
+        self.compiled = compiled
         self._step = Compiled(self.step) if compiled else self.step
 
     @torch.inference_mode()
@@ -82,14 +83,13 @@ class Autoregress:
         patience = PATIENCE.get(device.type, 8)
         for step in range(1, max_new_tokens):
             if (step - 1) % patience == 0:
-                done = run.done_B.tolist()
-                going = [row for row, over in enumerate(done) if not over]
-                if not going:
-                    break
-                if len(going) <= CROWD * len(done):
+                stay = staying(run.done_B.tolist(), few_shapes=self.compiled)
+                if stay is not None:
                     self._leave(run, order, texts)
-                    select(run, torch.tensor(going, device=device))
-                    order = [order[row] for row in going]
+                    select(run, torch.tensor(stay, dtype=torch.long, device=device))
+                    order = [order[row] for row in stay]
+                if not order:
+                    break
             run.cache.within(longest + step)
             self._step(run)
         finished = self._now()

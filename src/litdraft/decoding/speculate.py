@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +12,10 @@ from torch import Tensor
 
 from litdraft.decoding.compiled import Compiled
 from litdraft.decoding.generation import Generation
+from litdraft.decoding.shapes import roomy, staying
 from litdraft.decoding.verify import verify
 from litdraft.errors import UserError
+from litdraft.native.build import loaded
 from litdraft.protocols import (
     Cache,
     Certain,
@@ -29,7 +31,6 @@ from litdraft.sampling import Sampling, uniforms
 
 Watch = Callable[[Context, Verdict | None], None]
 PATIENCE = {"cpu": 1}  # rounds between two looks at who is done; a look at a GPU is a wait
-CROWD = 0.75  # rows that are done leave as soon as no more than this share goes on
 
 
 @dataclass
@@ -55,7 +56,7 @@ class Log:
     def add(self, verdict: Verdict) -> None:
         self.rounds.append((self.rows, verdict.count_B, verdict.drafted_B))
 
-    def leave(self, context: Context, rows: Sequence[int]) -> None:
+    def leave(self, context: Context, rows: Iterable[int]) -> None:
         """Write down the texts of some rows: up to the cut, and as far as they are known."""
         spans = [context.prompt_B.tolist(), context.length_B.tolist(), context.known_B.tolist()]
         for row in rows:
@@ -80,6 +81,7 @@ class Speculate:
             raise UserError(f"k={k} was given: a drafter drafts at least one token")
         self.target, self.drafter = target, drafter
         self.k, self.sampling, self.seed = k, sampling, seed
+        self.compiled = compiled
         self._round = Compiled(self.round) if compiled else self.round
 
     @torch.inference_mode()
@@ -125,7 +127,7 @@ class Speculate:
         run.cache.keep(context.prompt_B)
         last_B1D = reading.hidden_BPD[rows_B, context.prompt_B - 1][:, None]
         nothing = Proposal(tokens_BP[:, :0])
-        extend(run, verify(nothing, self._says(last_B1D), self._draw(context, 1)))
+        settle(run, nothing, self._says(last_B1D), self._draw(context, 1))
         none_B = torch.zeros_like(context.prompt_B)
         seen = Seen(tokens_BP, none_B, context.prompt_B, reading.hidden_BPD, reading.taps_BPC)
         self.drafter.observe(run.state, seen, context)
@@ -135,13 +137,10 @@ class Speculate:
         context, cache, k = run.context, run.cache, self.k
         drawn_Bn = self._draw(context, 2 * k + 1)
         proposal = self.drafter.propose(run.state, context, k, self.sampling, drawn_Bn[:, :k])
-        tokens_BP = torch.cat((context.last_BP(1), proposal.tokens_BK), 1)
+        tokens_BP = torch.cat((context.unread_B1(), proposal.tokens_BK), 1)
         reading = self.target.read(tokens_BP, cache, self.drafter.needs.taps)
-        verdict = verify(proposal, self._says(reading.hidden_BPD), drawn_Bn[:, k:])
-        verdict = verdict.unless(context.done_B)
-
         start_B = cache.length_B.clone()
-        extend(run, verdict)
+        verdict = settle(run, proposal, self._says(reading.hidden_BPD), drawn_Bn[:, k:])
         kept_B = context.length_B - 1 - start_B  # all but the last, which is emitted and unread
         cache.keep(kept_B)
         seen = Seen(tokens_BP, start_B, kept_B, reading.hidden_BPD, reading.taps_BPC)
@@ -169,7 +168,7 @@ class Speculate:
         room = max(len(prompt) for prompt in prompts) + max_new_tokens + self.k + 1
         cache = self.target.allocate(count, room)
         # Rows that are done go on writing, behind what they know.
-        wide = room + self.k + 1
+        wide = roomy(room + self.k + 1)
         padded = [[*prompt, *[0] * (wide - len(prompt))] for prompt in prompts]
         context = Context(
             tokens_BT=torch.tensor(padded, device=device),
@@ -185,23 +184,42 @@ class Speculate:
         steps_P = torch.arange(self.k + 1, device=device)
         return Run(context, cache, state, prompt_B + max_new_tokens, ends, steps_P)
 
-    def _going(self, run: Run, log: Log) -> int:
-        """How many rows go on; those that are done leave where that pays."""
-        done = run.context.done_B.tolist()
-        going = [row for row, over in enumerate(done) if not over]
-        if 0 < len(going) <= CROWD * len(done):
-            log.leave(run.context, [row for row, over in enumerate(done) if over])
-            rows_n = torch.tensor(going, device=run.ends.device)
+    def _going(self, run: Run, log: Log) -> bool:
+        """Whether any row goes on; those that are done leave where that pays."""
+        stay = staying(run.context.done_B.tolist(), few_shapes=self.compiled)
+        if stay:
+            log.leave(run.context, set(range(len(log.rows))) - set(stay))
+            rows_n = torch.tensor(stay, device=run.ends.device)
             run.context, run.cache, run.state, run.limit_B = (
                 select(part, rows_n) for part in (run.context, run.cache, run.state, run.limit_B)
             )
-            log.rows = [log.rows[row] for row in going]
-        return len(going)
+            log.rows = [log.rows[row] for row in stay]
+        return stay is None or len(stay) > 0
 
     def _now(self) -> float:
         if self.target.device.type == "cuda":
             torch.cuda.synchronize(self.target.device)
         return time.perf_counter()
+
+
+def settle(run: Run, proposal: Proposal, says: Tensor | Certain, uniforms_BP: Tensor) -> Verdict:
+    """Verify a proposal and extend the context by what is kept: two acts, or one native call that
+    does the same to the bit (`native/loop.cpp`)."""
+    answers = says.tokens_BP if isinstance(says, Certain) else says
+    floats = [t for t in (proposal.probs_BKU, answers) if t is not None and t.is_floating_point()]
+    if loaded(answers) and all(t.dtype == torch.float32 for t in floats):
+        c = run.context
+        given = torch.ops.litdraft.settle(
+            proposal.tokens_BK.contiguous(),
+            None if proposal.probs_BKU is None else proposal.probs_BKU.contiguous(),
+            None if proposal.valid_BK is None else proposal.valid_BK.contiguous(),
+            proposal.vocabulary_U, answers.contiguous(), uniforms_BP.double().contiguous(),
+            c.tokens_BT, c.length_B, c.known_B, c.done_B, c.round_B, run.limit_B, run.ends,
+        )  # fmt: skip
+        return Verdict(*given)
+    verdict = verify(proposal, says, uniforms_BP).unless(run.context.done_B)
+    extend(run, verdict)
+    return verdict
 
 
 def extend(run: Run, verdict: Verdict) -> None:

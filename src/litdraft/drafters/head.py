@@ -25,18 +25,26 @@ class Head(nn.Module):
     vocabulary_U: Tensor | None
 
     def __init__(
-        self, spec: TargetSpec, width: int, kind: str = "target", vocabulary: int | None = None
+        self,
+        spec: TargetSpec,
+        width: int,
+        kind: str = "target",
+        vocabulary: int | str | None = None,
     ) -> None:
+        """`vocabulary`: how many tokens, `auto` for a quarter of the target's, None for all."""
         super().__init__()
-        if kind not in KINDS or not 0 < (vocabulary or 1) <= spec.vocabulary:
+        size = -(-spec.vocabulary // 4) if vocabulary == "auto" else vocabulary
+        known = size is None or (isinstance(size, int) and 0 < size <= spec.vocabulary)
+        if kind not in KINDS or not known:
             raise UserError(
                 f"head={kind}, vocabulary={vocabulary} was given: head is target or own, and "
-                f"vocabulary null or 1 to {spec.vocabulary}, the tokens that {spec.name} has"
+                f"vocabulary null (all), auto (a quarter) or 1 to {spec.vocabulary}, the tokens "
+                f"that {spec.name} has"
             )
         self.kind = kind
         self.inputs = spec.width if kind == "target" else width  # what states must be as wide as
-        self.outputs = vocabulary or spec.vocabulary  # U
-        ids_U = None if vocabulary is None else torch.arange(vocabulary)
+        self.outputs = int(size or spec.vocabulary)  # U
+        ids_U = None if size is None else torch.arange(self.outputs)
         self.register_buffer("vocabulary_U", ids_U)
         if kind == "own":
             self.own = nn.Linear(width, self.outputs, bias=False)

@@ -66,9 +66,9 @@ class LSTM(Drafter):
         self,
         spec: TargetSpec,
         layers: int = 1,
-        width: int = 256,
+        width: int = 128,
         head: str = "target",
-        vocabulary: int | None = None,
+        vocabulary: int | str | None = None,
     ) -> None:
         super().__init__()
         if layers < 1 or width < 1:
@@ -124,7 +124,7 @@ class LSTM(Drafter):
     def propose(
         self, state: State, context: Context, k: int, warp: Warp, uniforms_BK: Tensor
     ) -> Proposal:
-        token_B = context.last_BP(1)[:, 0]
+        token_B = context.unread_B1()[:, 0]
         fused = self.__dict__.get("fused")
         if fused is not None and warp.only_temperature is not None:
             told: Proposal = fused(state.hidden_BD, token_B, warp.only_temperature, uniforms_BK)

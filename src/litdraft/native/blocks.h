@@ -140,6 +140,15 @@ inline void multiply(lanes& sum, const float* x, const float* w) {
   sum += some * splat(*x);
 }
 
+// To the nearest, ties to even, in a form that compilers turn into vectors.
+inline void put(float* out, float x) { *out = x; }
+inline void put(bf16* out, float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, 4);
+  const uint16_t high = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  std::memcpy(out, &high, 2);
+}
+
 template <class W> constexpr int64_t PAIR = 4 / sizeof(W);
 
 template <class W, int ROWS>

@@ -13,6 +13,7 @@ import platform
 import sys
 import time
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -24,9 +25,23 @@ DTYPES = (torch.float32, torch.bfloat16)
 OUT, IN = 16, 32  # a block of a packed matrix, as in blocks.h
 
 
+@dataclass
+class State:
+    loaded: bool = False
+
+
+_state = State()
+
+
 def usable(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether the native operations can be had here, with weights of this type."""
     return device.type == "cpu" and dtype in DTYPES and available()
+
+
+def loaded(tensor: Tensor) -> bool:
+    """Whether this process has the native operations, and they are for this tensor's device: asked
+    by what has a twin in torch that gives the same to the bit. Builds nothing."""
+    return _state.loaded and tensor.device.type == "cpu"
 
 
 @functools.cache
@@ -51,6 +66,7 @@ def available() -> bool:
         )
         return False
     _describe()
+    _state.loaded = True
     return True
 
 
@@ -87,6 +103,19 @@ def _describe() -> None:
         rows, k = uniforms.shape
         probs = hidden.new_empty(rows, 0 if temperature == 0 else k, choices)
         return token.new_empty(rows, k), probs
+
+    @torch.library.register_fake("litdraft::draw")
+    def _(weights, uniforms):  # type: ignore[no-untyped-def]
+        return weights.new_empty(weights.shape[0], dtype=torch.long)
+
+    @torch.library.register_fake("litdraft::uniforms")
+    def _(seed, row, round, count):  # type: ignore[no-untyped-def]
+        return row.new_empty(row.shape[0], count, dtype=torch.double)
+
+    @torch.library.register_fake("litdraft::settle")
+    def _(drafts, probs, valid, vocabulary, says, uniforms, *state):  # type: ignore[no-untyped-def]
+        rows, k = drafts.shape
+        return drafts.new_empty(rows, k + 1), drafts.new_empty(rows), drafts.new_empty(rows)
 
     @torch.library.register_fake("litdraft::embed")
     def _(packed, width, tokens):  # type: ignore[no-untyped-def]

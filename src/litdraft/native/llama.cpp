@@ -37,7 +37,7 @@ template <class W> void normalize(const float* x, const float* weight, int64_t n
   float squares = 0;
   for (int64_t i = 0; i < n; ++i) squares += x[i] * x[i];
   const float scale = 1.f / std::sqrt(squares / n + eps);
-  for (int64_t i = 0; i < n; ++i) out[i] = W(x[i] * scale * weight[i]);
+  for (int64_t i = 0; i < n; ++i) put(out + i, x[i] * scale * weight[i]);
 }
 
 // Rotary position of one head: pairs (i, i + n / 2); sin carries the sign of its first half.
@@ -86,9 +86,9 @@ void attend(Pass<W>& pass, W* keys, W* values, int64_t row, int64_t kv, Scratch<
     const float* value = pass.heads(n, s.heads + s.kv_heads + kv);
     rotate(pass.heads(n, s.heads + kv), pass.cos_TE + t * E, pass.sin_TE + t * E, E, turned);
     W* key = keys + t / OUT * deep * BLOCK + t % OUT * PAIR<W>;
-    for (int64_t e = 0; e < E; ++e) key[e / PAIR<W> * OUT * PAIR<W> + e % PAIR<W>] = W(turned[e]);
+    for (int64_t e = 0; e < E; ++e) put(key + e / PAIR<W> * OUT * PAIR<W> + e % PAIR<W>, turned[e]);
     W* slot = values + t / IN * wide * BLOCK + t % IN / PAIR<W> * OUT * PAIR<W> + t % PAIR<W>;
-    for (int64_t e = 0; e < E; ++e) slot[e / OUT * BLOCK + e % OUT * PAIR<W>] = W(value[e]);
+    for (int64_t e = 0; e < E; ++e) put(slot + e / OUT * BLOCK + e % OUT * PAIR<W>, value[e]);
   }
   alignas(64) float sums[GROUP * 256];
   const int64_t all = pass.count * shared;
@@ -101,7 +101,8 @@ void attend(Pass<W>& pass, W* keys, W* values, int64_t row, int64_t kv, Scratch<
     for (int64_t q = 0; q < some; ++q) {
       const int64_t t = seen(q) - 1;
       rotate(pass.heads(place(q), head(q)), pass.cos_TE + t * E, pass.sin_TE + t * E, E, turned);
-      for (int64_t e = 0; e < E; ++e) scratch.queries.row(q)[e] = W(turned[e]);
+      W* query = scratch.queries.row(q);
+      for (int64_t e = 0; e < E; ++e) put(query + e, turned[e]);
     }
     prepare<W>(some);
     const int64_t key_blocks = up(seen(some - 1), OUT) / OUT;
@@ -123,7 +124,7 @@ void attend(Pass<W>& pass, W* keys, W* values, int64_t row, int64_t kv, Scratch<
       for (int64_t t = 1; t < n; ++t) top = std::max(top, scores[t]);
       for (int64_t t = 0; t < n; ++t) {
         const float weight = std::exp((scores[t] - top) * scale);
-        weights[t] = W(weight), total += weight;
+        put(weights + t, weight), total += weight;
       }
       for (int64_t t = n; t < slots; ++t) weights[t] = W(0.f);
       mass[q] = total;
@@ -136,7 +137,7 @@ void attend(Pass<W>& pass, W* keys, W* values, int64_t row, int64_t kv, Scratch<
       for (int64_t q = 0; q < some; ++q) {
         W* out = pass.attended.row(place(q)) + head(q) * E;
         for (int64_t e = at * OUT; e < std::min(E, (at + count) * OUT); ++e)
-          out[e] = W(sums[(e / OUT - at) * 256 + q * 16 + e % OUT] / mass[q]);
+          put(out + e, sums[(e / OUT - at) * 256 + q * 16 + e % OUT] / mass[q]);
       }
     }
   }
@@ -223,7 +224,7 @@ std::tuple<at::Tensor, at::Tensor> read_as(
                          W* out = pass.inner.row(row + r) + (first + g * OUT) / 2;
                          const float* gate = sums + g * 256 + r * 16;
                          for (int64_t c = 0; c < OUT; ++c)
-                           out[c] = W(gate[c] / (1.f + std::exp(-gate[c])) * gate[256 + c]);
+                           put(out + c, gate[c] / (1.f + std::exp(-gate[c])) * gate[256 + c]);
                        }
                    });
       barrier.wait();
@@ -254,7 +255,7 @@ at::Tensor linear_as(const at::Tensor& packed, int64_t outputs, const at::Tensor
   static Rows<W> x;
   x.size(rows, inputs);
   for (int64_t n = 0; n < rows; ++n)
-    for (int64_t i = 0; i < inputs; ++i) x.row(n)[i] = W(given[n * inputs + i]);
+    for (int64_t i = 0; i < inputs; ++i) put(x.row(n) + i, given[n * inputs + i]);
   const int threads = std::max<int64_t>(1, omp_get_max_threads());
   at::Tensor result = only_best ? at::empty({rows}, x_nD.options().dtype(at::kLong))
                                 : at::empty({rows, outputs}, x_nD.options());

@@ -46,7 +46,7 @@ std::tuple<at::Tensor, at::Tensor> draft_as(
   first.size(B, D), top.size(B, width), state.size(B, outputs);
   for (int64_t layer = 0; layer < layers; ++layer) below[layer].size(B, (layer ? width : D) + width);
   for (int64_t n = 0; n < B; ++n)
-    for (int64_t i = 0; i < D; ++i) first.row(n)[i] = W(given[n * D + i]);
+    for (int64_t i = 0; i < D; ++i) put(first.row(n) + i, given[n * D + i]);
   Barrier barrier(threads);
 
 #pragma omp parallel num_threads(threads)
@@ -55,7 +55,7 @@ std::tuple<at::Tensor, at::Tensor> draft_as(
     const Share rows = share(B, rank, threads), units = share(width, rank, threads);
     auto read_token = [&](int64_t n) {
       unpack_row(table, token[n], input.data() + n * D);
-      for (int64_t i = 0; i < D; ++i) below[0].row(n)[i] = W(input[n * D + i] * float(scale));
+      for (int64_t i = 0; i < D; ++i) put(below[0].row(n) + i, input[n * D + i] * float(scale));
     };
     multiply_all(start, first, B, rank, threads, 1, copy_to(begun.data(), begun_width));
     for (int64_t n = rows.first; n < rows.last; ++n) read_token(n);

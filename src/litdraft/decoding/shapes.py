@@ -1,0 +1,27 @@
+"""Which rows and how much room a batch has: nothing idle, and few shapes where they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+CROWD = 0.75  # rows that are done leave as soon as no more than this share would stay
+ROOM = 64  # slots; every new size of a tensor is compiled anew
+
+
+def staying(done: Sequence[bool], few_shapes: bool = False) -> list[int] | None:
+    """The rows to go on with: None for all of them, none where all are done.
+
+    To leave costs a copy of what stays, so it waits until enough rows are done. With `few_shapes`
+    a power of two stays, filled up by rows that are done.
+    """
+    over = [row for row, finished in enumerate(done) if finished]
+    going = [row for row, finished in enumerate(done) if not finished]
+    size = 1 << (len(going) - 1).bit_length() if few_shapes and going else len(going)
+    if going and size > CROWD * len(done):
+        return None
+    return going + over[: size - len(going)]
+
+
+def roomy(slots: int) -> int:
+    """A whole number of ROOM."""
+    return -(-slots // ROOM) * ROOM

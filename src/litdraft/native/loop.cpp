@@ -1,0 +1,143 @@
+// The small acts of a round on a CPU, each one call instead of dozens: to the bit what
+// decoding/verify.py, decoding/speculate.py and sampling.py compute.
+
+#pragma GCC optimize("no-fast-math")
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <torch/library.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+namespace {
+
+// By inversion of the cumulated weights; never a token of weight zero.
+int64_t drawn(const float* weights, int64_t n, double uniform, std::vector<double>& mass) {
+  mass.resize(n);
+  double sum = 0;
+  for (int64_t i = 0; i < n; ++i) mass[i] = sum += weights[i];
+  const int64_t place = std::upper_bound(mass.begin(), mass.end(), uniform * sum) - mass.begin();
+  const int64_t last = std::lower_bound(mass.begin(), mass.end(), sum) - mass.begin();
+  return std::min(place, last);
+}
+
+at::Tensor draw(const at::Tensor& weights_nV, const at::Tensor& uniforms_n) {
+  const int64_t rows = weights_nV.size(0), V = weights_nV.size(1);
+  at::Tensor tokens_n = at::empty({rows}, weights_nV.options().dtype(at::kLong));
+  std::vector<double> mass;
+  for (int64_t n = 0; n < rows; ++n)
+    tokens_n.mutable_data_ptr<int64_t>()[n] =
+        drawn(weights_nV.const_data_ptr<float>() + n * V, V, uniforms_n.const_data_ptr<double>()[n], mass);
+  return tokens_n;
+}
+
+uint64_t mix(uint64_t x) {
+  x += 0x9e3779b97f4a7c15ull;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+  return x ^ (x >> 31);
+}
+
+at::Tensor uniforms(int64_t seed, const at::Tensor& row_B, const at::Tensor& round_B, int64_t count) {
+  const int64_t rows = row_B.size(0);
+  at::Tensor result = at::empty({rows, count}, row_B.options().dtype(at::kDouble));
+  for (int64_t n = 0; n < rows; ++n) {
+    const uint64_t row = row_B.const_data_ptr<int64_t>()[n], round = round_B.const_data_ptr<int64_t>()[n];
+    const uint64_t key = mix(mix(mix(seed) + row) + round);
+    for (int64_t i = 0; i < count; ++i)
+      result.mutable_data_ptr<double>()[n * count + i] = double(mix(key + i) >> 11) * 0x1p-53;
+  }
+  return result;
+}
+
+// Verify a proposal and write the verdict behind every row that is not done.
+std::tuple<at::Tensor, at::Tensor, at::Tensor> settle(
+    const at::Tensor& drafts_BK, const std::optional<at::Tensor>& probs_BKU,
+    const std::optional<at::Tensor>& valid_BK, const std::optional<at::Tensor>& vocabulary_U,
+    const at::Tensor& says, const at::Tensor& uniforms_BP, const at::Tensor& tokens_BT,
+    const at::Tensor& length_B, const at::Tensor& known_B, const at::Tensor& done_B,
+    const at::Tensor& round_B, const at::Tensor& limit_B, const at::Tensor& ends) {
+  const int64_t B = drafts_BK.size(0), K = drafts_BK.size(1), P = K + 1, T = tokens_BT.size(1);
+  const bool certain = says.scalar_type() == at::kLong;
+  const int64_t V = certain ? 0 : says.size(2), U = probs_BKU ? probs_BKU->size(2) : 0;
+  at::Tensor given_BP = at::empty({B, P}, drafts_BK.options());
+  at::Tensor count_B = at::empty({B}, drafts_BK.options());
+  at::Tensor drafted_B = at::empty({B}, drafts_BK.options());
+  const int64_t *drafts = drafts_BK.const_data_ptr<int64_t>(), *end = ends.const_data_ptr<int64_t>();
+  const int64_t* ids = vocabulary_U ? vocabulary_U->const_data_ptr<int64_t>() : nullptr;
+  const double* uniform = uniforms_BP.const_data_ptr<double>();
+  std::vector<float> residual(V);
+  std::vector<double> mass;
+  for (int64_t n = 0; n < B; ++n) {
+    const int64_t* draft = drafts + n * K;
+    const int64_t* best = certain ? says.const_data_ptr<int64_t>() + n * P : nullptr;
+    const float* target = certain ? nullptr : says.const_data_ptr<float>() + n * P * V;
+    const float* drafter = probs_BKU ? probs_BKU->const_data_ptr<float>() + n * K * U : nullptr;
+    int64_t* given = given_BP.mutable_data_ptr<int64_t>() + n * P;
+    int64_t drafted = K, kept = 0;
+    if (valid_BK) {
+      const bool* valid = valid_BK->const_data_ptr<bool>() + n * K;
+      drafted = std::count(valid, valid + K, true);
+    }
+    auto column = [&](int64_t token) {
+      return ids ? std::lower_bound(ids, ids + U, token) - ids : token;
+    };
+    for (; kept < drafted; ++kept) {
+      const int64_t token = draft[kept];
+      if (certain ? token != best[kept]
+                  : !(uniform[n * P + kept] * (drafter ? drafter[kept * U + column(token)] : 1.f) <
+                      target[kept * V + token]))
+        break;
+    }
+    if (certain) {
+      std::copy(best, best + P, given);
+    } else {
+      const float* weights = target + kept * V;
+      if (kept < drafted) {
+        std::copy(weights, weights + V, residual.begin());
+        if (!drafter) residual[draft[kept]] = 0;
+        for (int64_t u = 0; u < U; ++u) residual[ids ? ids[u] : u] -= drafter[kept * U + u];
+        bool some = false;
+        for (float& weight : residual) weight = std::max(weight, 0.f), some |= weight > 0;
+        if (some) weights = residual.data();
+      }
+      std::copy(draft, draft + K, given);
+      given[K] = given[kept] = drawn(weights, V, uniform[n * P + K], mass);
+    }
+
+    bool& done = done_B.mutable_data_ptr<bool>()[n];
+    int64_t &length = length_B.mutable_data_ptr<int64_t>()[n], &known = known_B.mutable_data_ptr<int64_t>()[n];
+    const int64_t limit = limit_B.const_data_ptr<int64_t>()[n], count = done ? 0 : kept + 1;
+    std::copy(given, given + P, tokens_BT.mutable_data_ptr<int64_t>() + n * T + known);
+    int64_t emitted = 0;
+    for (bool over = false; emitted < count && !over; ++emitted) {
+      over = std::find(end, end + ends.numel(), given[emitted]) != end + ends.numel();
+      done |= over;
+    }
+    known += count;
+    length = std::min(length + emitted, limit);
+    done |= length >= limit;
+    round_B.mutable_data_ptr<int64_t>()[n] += 1;
+    count_B.mutable_data_ptr<int64_t>()[n] = count;
+    drafted_B.mutable_data_ptr<int64_t>()[n] = drafted;
+  }
+  return {given_BP, count_B, drafted_B};
+}
+
+}  // namespace
+
+TORCH_LIBRARY_FRAGMENT(litdraft, m) {
+  m.def("draw(Tensor weights, Tensor uniforms) -> Tensor");
+  m.def("uniforms(int seed, Tensor row, Tensor round, int count) -> Tensor");
+  m.def("settle(Tensor drafts, Tensor? probs, Tensor? valid, Tensor? vocabulary, Tensor says, "
+        "Tensor uniforms, Tensor(a!) tokens, Tensor(b!) length, Tensor(c!) known, Tensor(d!) done, "
+        "Tensor(e!) round, Tensor limit, Tensor ends) -> (Tensor, Tensor, Tensor)");
+}
+
+TORCH_LIBRARY_IMPL(litdraft, CPU, m) {
+  m.impl("draw", &draw);
+  m.impl("uniforms", &uniforms);
+  m.impl("settle", &settle);
+}
