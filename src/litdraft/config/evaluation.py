@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,7 @@ def evaluate(config: DictConfig, folder: Path) -> float:
     fabric = Fabric(accelerator="auto", devices=config.devices)
     fabric.launch()
     bench, sampling = open_bench(config, fabric), sampling_of(config)
-    with Progress(transient=True, disable=fabric.global_rank > 0) as progress:
-        choice = _choose_k(bench, sampling, progress)
+    choice = _choose_k(bench, sampling)
     if config.prompt is not None:
         return _stream(bench, choice.k)
     prompts = prompts_of(bench, "test", config.prompts)
@@ -68,7 +67,7 @@ class Choice:
     lengths: list[dict[str, Any]]
 
 
-def _choose_k(bench: Bench, sampling: Sampling, progress: Progress) -> Choice:
+def _choose_k(bench: Bench, sampling: Sampling) -> Choice:
     """k=auto measures on validation prompts; one process, for all."""
     config = bench.config
     if config.k != "auto":
@@ -76,19 +75,20 @@ def _choose_k(bench: Bench, sampling: Sampling, progress: Progress) -> Choice:
     prompts = prompts_of(bench, "validation", 8 * config.batch)
     lengths = []
     if bench.fabric.global_rank == 0:
-        work = progress.add_task("how far to draft", total=TURNS + 1)
-        lengths = draft_lengths(
-            bench.target,
-            bench.drafter,
-            prompts,
-            config.max_new_tokens,
-            sampling,
-            batch=config.batch,
-            advance=lambda: progress.advance(work),
-        )
-    told = bench.fabric.broadcast([(length.k, length.told()) for length in lengths])
-    best_k = best(lengths).k if lengths else 0
-    return Choice(int(bench.fabric.broadcast(best_k)), [told for _, told in told])
+        with Progress(transient=True) as progress:
+            work = progress.add_task("how far to draft", total=TURNS + 1)
+            lengths = draft_lengths(
+                bench.target,
+                bench.drafter,
+                prompts,
+                config.max_new_tokens,
+                sampling,
+                batch=config.batch,
+                advance=lambda: progress.advance(work),
+            )
+    mine = Choice(best(lengths).k, [asdict(length) for length in lengths]) if lengths else None
+    chosen: Choice = bench.fabric.broadcast(mine)
+    return chosen
 
 
 def _compiled(bench: Bench, k: int, prompts: Sequence[Sequence[int]]) -> bool:

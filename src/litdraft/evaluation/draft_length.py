@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.replay import replay_texts
@@ -31,9 +30,6 @@ class DraftLength:
     mean_acceptance_length: float
     round_seconds: float
     tokens_per_second: float
-
-    def told(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def draft_lengths(

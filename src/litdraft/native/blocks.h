@@ -200,13 +200,16 @@ template <class W> void release() {
 #endif
 }
 
-// Rows of activations, as wide as a whole number of blocks; what lies behind `width` is zero.
+// Rows of activations, as wide as a whole number of blocks; what lies behind `width` is zero. What
+// the rows hold at first is not said.
 template <class W> struct Rows {
   std::vector<W> data;
   int64_t stride = 0;
   void size(int64_t rows, int64_t width) {
-    stride = up(width, IN);
-    data.assign(up(rows, 16) * stride, W(0.f));
+    stride = up(width, IN), rows = up(rows, 16);
+    if (int64_t(data.size()) < rows * stride) data.resize(rows * stride);
+    for (int64_t n = 0; width < stride && n < rows; ++n)
+      std::fill(row(n) + width, row(n) + stride, W(0.f));
   }
   W* row(int64_t n) { return data.data() + n * stride; }
 };

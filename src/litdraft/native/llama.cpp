@@ -33,7 +33,9 @@ template <class W> Layer<W> take_layer(const W*& at, const Shape& s) {
 }
 
 // RMSNorm of a row (Zhang and Sennrich, arXiv 1910.07467).
-template <class W> void normalize(const float* x, const float* weight, int64_t n, float eps, W* out) {
+template <class W>
+void normalize(const float* __restrict x, const float* __restrict weight, int64_t n, float eps,
+               W* __restrict out) {
   float squares = 0;
   for (int64_t i = 0; i < n; ++i) squares += x[i] * x[i];
   const float scale = 1.f / std::sqrt(squares / n + eps);
@@ -41,7 +43,8 @@ template <class W> void normalize(const float* x, const float* weight, int64_t n
 }
 
 // Rotary position of one head: pairs (i, i + n / 2); sin carries the sign of its first half.
-void rotate(const float* x, const float* cos, const float* sin, int64_t n, float* out) {
+void rotate(const float* __restrict x, const float* __restrict cos, const float* __restrict sin,
+            int64_t n, float* __restrict out) {
   const int64_t half = n / 2;
   for (int64_t i = 0; i < half; ++i) {
     out[i] = x[i] * cos[i] + x[i + half] * sin[i];
@@ -56,7 +59,7 @@ template <class W> struct Pass {
   const int64_t* length_B;
   const float *cos_TE, *sin_TE;
   std::vector<float> x_nD, qkv;
-  Rows<W> attended, inner;
+  Rows<W> normal, attended, inner;
 
   const float* heads(int64_t n, int64_t head) const {
     return qkv.data() + (n * (s.heads + 2 * s.kv_heads) + head) * s.head_width;
@@ -117,8 +120,8 @@ void attend(Pass<W>& pass, W* keys, W* values, int64_t row, int64_t kv, Scratch<
     float mass[16];
     const float scale = 1.f / std::sqrt(float(E));
     for (int64_t q = 0; q < some; ++q) {
-      const float* scores = scratch.scores.data() + q * slots;
-      W* weights = scratch.weights.row(q);
+      const float* __restrict scores = scratch.scores.data() + q * slots;
+      W* __restrict weights = scratch.weights.row(q);
       const int64_t n = seen(q);
       float top = scores[0], total = 0;
       for (int64_t t = 1; t < n; ++t) top = std::max(top, scores[t]);
@@ -160,6 +163,7 @@ std::tuple<at::Tensor, at::Tensor> read_as(
   pass.qkv.resize(rows * wide);
   pass.attended.size(rows, s.heads * s.head_width);
   pass.inner.size(rows, s.inner);
+  if (rows > 8) pass.normal.size(rows, D);
   at::Tensor hidden = at::empty({B, P, D}, norms.options());
   at::Tensor tapped = at::empty({B, P, int64_t(taps.size()) * D}, norms.options());
   const int64_t one_key = keys.size(3), one_value = values.size(3);
@@ -174,8 +178,10 @@ std::tuple<at::Tensor, at::Tensor> read_as(
 #pragma omp parallel num_threads(threads)
   {
     const int rank = omp_get_thread_num();
-    Rows<W> normal;
-    normal.size(rows, D);
+    // Few rows are normalized by every thread for itself, which saves a meeting.
+    Rows<W> mine_alone;
+    if (rows <= 8) mine_alone.size(rows, D);
+    Rows<W>& normal = rows <= 8 ? mine_alone : pass.normal;
     Scratch<W> scratch;
     float* x = pass.x_nD.data();
     const Share mine = share(rows, rank, threads);
@@ -186,14 +192,22 @@ std::tuple<at::Tensor, at::Tensor> read_as(
             std::memcpy(tap + (n * taps.size() + i) * D, x + n * D, D * sizeof(float));
     };
     auto norm_all = [&](int64_t which) {
-      for (int64_t n = 0; n < rows; ++n)
+      const Share some = rows <= 8 ? Share{0, rows} : mine;
+      for (int64_t n = some.first; n < some.last; ++n)
         normalize(x + n * D, scales + which * D, D, float(eps), normal.row(n));
+      if (rows > 8) barrier.wait();
     };
     auto add = [&](int64_t row, int64_t some, int64_t first, const float* sums, int64_t count) {
       for (int64_t g = 0; g < count; ++g)
-        for (int64_t r = 0; r < some; ++r)
-          for (int64_t c = 0; c < std::min(OUT, D - first - g * OUT); ++c)
-            x[(row + r) * D + first + g * OUT + c] += sums[g * 256 + r * 16 + c];
+        for (int64_t r = 0; r < some; ++r) {
+          float* __restrict out = x + (row + r) * D + first + g * OUT;
+          const float* __restrict sum = sums + g * 256 + r * 16;
+          const int64_t left = D - first - g * OUT;
+          if (left >= OUT)
+            for (int64_t c = 0; c < OUT; ++c) out[c] += sum[c];
+          else
+            for (int64_t c = 0; c < left; ++c) out[c] += sum[c];
+        }
     };
 
     const W* at = weights;
@@ -221,10 +235,11 @@ std::tuple<at::Tensor, at::Tensor> read_as(
                    [&](int64_t row, int64_t some, int64_t first, const float* sums, int64_t count) {
                      for (int64_t g = 0; g < count; g += 2)
                        for (int64_t r = 0; r < some; ++r) {
-                         W* out = pass.inner.row(row + r) + (first + g * OUT) / 2;
-                         const float* gate = sums + g * 256 + r * 16;
+                         W* __restrict out = pass.inner.row(row + r) + (first + g * OUT) / 2;
+                         const float* __restrict gate = sums + g * 256 + r * 16;
+                         const float* __restrict up = gate + 256;
                          for (int64_t c = 0; c < OUT; ++c)
-                           put(out + c, gate[c] / (1.f + std::exp(-gate[c])) * gate[256 + c]);
+                           put(out + c, gate[c] / (1.f + std::exp(-gate[c])) * up[c]);
                        }
                    });
       barrier.wait();

@@ -1,0 +1,112 @@
+"""Decoding made fast is still lossless: by the fused step, compiled, with rows that leave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from tests.fakes import FAMILIES, lstm, narrow_lstm, random_target
+
+from litdraft.decoding import shapes
+from litdraft.decoding.autoregress import Autoregress
+from litdraft.decoding.shapes import staying
+from litdraft.decoding.speculate import Speculate
+from litdraft.evaluation.draft_length import best, draft_lengths
+from litdraft.evaluation.losslessness import judge, measured_error
+from litdraft.native.build import available
+from litdraft.protocols import Drafter
+from litdraft.sampling import Sampling
+from litdraft.targets.llama import LlamaTarget
+
+PROMPTS = [[1, 5, 6, 7, 5, 6], [1, 9], [1, 3, 4, 3, 4, 3, 4, 8, 2], [1, 2, 2]]
+K = 3
+
+
+@pytest.mark.skipif(not available(), reason="the native operations do not build here")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_fused_step_decodes_without_loss(
+    family: Callable[[LlamaTarget], Drafter], dtype: torch.dtype
+) -> None:
+    """Every token is the float32 target's own, or a tie that this type cannot tell apart."""
+    exact, fused = random_target(dtype=torch.float32), random_target(dtype=dtype)
+    drafter = family(fused).to(dtype if dtype == torch.float32 else torch.float32)
+    fused.fuse()
+    drafter.eval().bind(fused)
+    drafter.fuse(dtype)
+    plain = Autoregress(fused, Sampling()).generate(PROMPTS, 40).tokens
+    told = Speculate(fused, drafter, K, Sampling()).generate(PROMPTS, 40)
+    error = max(
+        measured_error(exact, fused, prompt, text, K)
+        for prompt, text in zip(PROMPTS, plain, strict=True)
+    )
+    for texts in (plain, told.tokens):
+        assert judge(exact, PROMPTS, texts, texts, 2 * error).mismatches == 0
+    if dtype == torch.float32:
+        assert told.tokens == plain
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_compiled_rounds_say_what_eager_ones_say(temperature: float) -> None:
+    """To the last token, in float64; two rows become one when the other is done."""
+    target, some = random_target(eos=(11,)), PROMPTS[1:3]
+    drafter, sampling = narrow_lstm(target), Sampling(temperature)
+    drafter.eval().bind(target)
+    told = [
+        (
+            Speculate(target, drafter, K, sampling, compiled=compiled).generate(some, 30),
+            Autoregress(target, sampling, compiled=compiled).generate(some, 30),
+        )
+        for compiled in (False, True)
+    ]
+    assert told[0][0].tokens == told[1][0].tokens
+    assert told[0][0].accepted == told[1][0].accepted
+    assert told[0][1].tokens == told[1][1].tokens
+    if temperature == 0:
+        assert told[0][0].tokens == told[0][1].tokens
+
+
+@pytest.mark.parametrize("crowd", [0.0, 0.75, 1.0])
+def test_rows_that_leave_change_nothing(crowd: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shapes, "CROWD", crowd)
+    target = random_target(eos=(11,))
+    for temperature in (0.0, 1.0):
+        drafter = lstm(target)
+        drafter.eval().bind(target)
+        loop = Speculate(target, drafter, K, Sampling(temperature))
+        plain = Autoregress(target, Sampling(temperature))
+        for decoder in (loop, plain):
+            together = decoder.generate(PROMPTS, 40)
+            alone = [decoder.generate([p], 40, [row]) for row, p in enumerate(PROMPTS)]
+            assert together.tokens == [one.tokens[0] for one in alone]
+            assert len({len(text) for text in together.tokens}) > 1
+        # The loop's own counts belong to the right prompts.
+        assert [1 + sum(a) + len(a) for a in loop.generate(PROMPTS, 40).accepted] == [
+            len(text) for text in loop.generate(PROMPTS, 40).known
+        ]
+
+
+def test_who_stays() -> None:
+    assert staying([False] * 4) is None
+    assert staying([False, True, False, False]) == [0, 2, 3]
+    assert staying([False, False, False, True, False]) is None, "four of five are too many to move"
+    assert staying([True, True]) == []
+    assert staying([False, False, True, False, True, True, True, True], few_shapes=True) == [
+        0, 1, 3, 2,
+    ]  # fmt: skip
+
+
+def test_the_best_draft_length_is_measured() -> None:
+    """Speed is expected tokens over measured seconds, for as many rows as are decoded at once."""
+    target = random_target(dtype=torch.float32)
+    drafter = narrow_lstm(target).float()
+    drafter.eval().bind(target)
+    lengths = draft_lengths(target, drafter, PROMPTS, 16, Sampling(), batch=2, longest=3)
+    assert [length.k for length in lengths] == [1, 2, 3]
+    means = [length.mean_acceptance_length for length in lengths]
+    assert means == sorted(means)
+    for length in lengths:
+        speed = 2 * length.mean_acceptance_length / length.round_seconds
+        assert length.tokens_per_second == pytest.approx(speed)
+    assert best(lengths).tokens_per_second == max(told.tokens_per_second for told in lengths)
