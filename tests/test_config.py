@@ -128,7 +128,7 @@ def test_sound_overrides_pass() -> None:
 BAD = {
     "k=0": "k=0 was given, but k must be at least 1",
     "temperature=-1": "temperature=-1",
-    "dtype=float8": "choose one of float32",
+    "dtype=float8": "choose one of auto, float32",
     "target=llama": r"target.path has no value: give target.path=",
     "target=llama target.path=nowhere": "nowhere does not exist",
     "target=llama target.path={text}": "config.json does not exist",

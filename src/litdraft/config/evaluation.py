@@ -87,7 +87,7 @@ def _choose_k(bench: Bench, sampling: Sampling) -> Choice:
                 advance=lambda: progress.advance(work),
             )
     mine = Choice(best(lengths).k, [asdict(length) for length in lengths]) if lengths else None
-    chosen: Choice = bench.fabric.broadcast(mine)
+    chosen: Choice = bench.fabric.broadcast(mine)  # type: ignore[assignment]
     return chosen
 
 
