@@ -117,6 +117,11 @@ def test_a_drafter_without_training_and_a_streamed_prompt(trained: Path, little:
     assert "With lookup" in run(
         trained, "evaluate.py", *words, "drafter=lookup", "prompts=3", "temperature=1", "batch=2"
     )
+    chosen = ("run=outputs/one", "name=far", "prompts=2", "max_new_tokens=16", "k=auto")
+    run(trained, "evaluate.py", *chosen)
+    report = json.loads((trained / "outputs/one/report.json").read_text())
+    paces = {length["k"]: length["tokens_per_second"] for length in report["draft_lengths"]}
+    assert report["k"] == max(paces, key=lambda k: paces[k])
     told = run(trained, "evaluate.py", "run=outputs/one", "max_new_tokens=16", "prompt=bal dem")
     assert told.startswith("bal dem")
     assert "tokens per second against" in told

@@ -67,7 +67,7 @@ def draw(weights_nV: Tensor, uniforms_n: Tensor) -> Tensor:
     """Tokens by inversion of the cumulated weights, which need not sum to one; never one of
     weight zero."""
     if weights_nV.dtype == torch.float32 and loaded(weights_nV):
-        tokens: Tensor = torch.ops.litdraft.draw(
+        tokens: Tensor = torch.ops.litdraft.draw.default(
             weights_nV.contiguous(), uniforms_n.double().contiguous()
         )
         return tokens
@@ -92,7 +92,7 @@ def uniforms(seed: int, row_B: Tensor, round_B: Tensor, count: int) -> Tensor:
     SplitMix64's finalizer (Steele, Lea and Flood, OOPSLA 2014) applied once per key part.
     """
     if loaded(row_B):
-        drawn_Bn: Tensor = torch.ops.litdraft.uniforms(seed, row_B, round_B, count)
+        drawn_Bn: Tensor = torch.ops.litdraft.uniforms.default(seed, row_B, round_B, count)
         return drawn_Bn
     place_n = torch.arange(count, device=row_B.device)
     key_B1 = _mix(_mix(torch.full_like(row_B, seed)) + row_B)

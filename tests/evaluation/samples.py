@@ -20,6 +20,12 @@ def times(batches: int = 6, pace: float = 1.5) -> Tensor:
     return torch.stack((prefill_n, plain_n, tokens_n, prefill_n, plain_n / pace, tokens_n), 1)
 
 
+LENGTHS = [
+    {"k": 1, "mean_acceptance_length": 1.5, "round_seconds": 1e-3, "tokens_per_second": 1500.0},
+    {"k": 2, "mean_acceptance_length": 1.8, "round_seconds": 1.1e-3, "tokens_per_second": 1636.4},
+]
+
+
 def sample(times_n6: Tensor | None = None, mismatches: int = 0, **changed: Any) -> dict[str, Any]:
     """Rounds that kept 0, 0, 1 and 2 of two drafts."""
     block = {
@@ -34,6 +40,8 @@ def sample(times_n6: Tensor | None = None, mismatches: int = 0, **changed: Any) 
         **block,
         **report.speed(times() if times_n6 is None else times_n6),
         "k": 2,
+        "draft_lengths": [],
+        "fused": True,
         "mode": "lossless",
         "losslessness": report.losslessness(Verdicts(8, 7, 1, mismatches), 3e-5),
         "beside": {"temperature": 1.0, **block},

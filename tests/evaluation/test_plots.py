@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from matplotlib import pyplot as plt
-from tests.evaluation.samples import sample, times
+from tests.evaluation.samples import LENGTHS, sample, times
 
-from litdraft.evaluation import plots
+from litdraft.evaluation import plots, report
 
 
 def test_three_plots_are_written_and_closed(tmp_path: Path) -> None:
@@ -18,6 +18,13 @@ def test_three_plots_are_written_and_closed(tmp_path: Path) -> None:
     for path in paths:
         assert path.read_bytes().startswith(b"\x89PNG")
     assert not plt.get_fignums()
+
+
+def test_a_chosen_k_is_drawn_and_told(tmp_path: Path) -> None:
+    told = sample(draft_lengths=LENGTHS)
+    assert plots.draw_all(told, times(), tmp_path)[-1].name == "draft_lengths.png"
+    assert "| **2** | 1.800 | 1.100 | 1636 |" in report.markdown(told)
+    assert "How far to draft" not in report.markdown(sample())
 
 
 def test_what_is_drawn_is_what_was_measured() -> None:

@@ -81,6 +81,7 @@ class Speculate:
             raise UserError(f"k={k} was given: a drafter drafts at least one token")
         self.target, self.drafter = target, drafter
         self.k, self.sampling, self.seed = k, sampling, seed
+        self._half = torch.tensor(0.5, dtype=torch.float64, device=target.device)
         self.compiled = compiled
         self._round = Compiled(self.round) if compiled else self.round
 
@@ -156,7 +157,7 @@ class Speculate:
     def _draw(self, context: Context, count: int) -> Tensor:
         """This round's uniforms; greedy decoding is the same for all of them."""
         if self.sampling.greedy:
-            return torch.full((len(context.row_B), count), 0.5, device=context.row_B.device)
+            return self._half.expand(len(context.row_B), count)
         return uniforms(self.seed, context.row_B, context.round_B, count)
 
     def _begin(
@@ -209,7 +210,7 @@ def settle(run: Run, proposal: Proposal, says: Tensor | Certain, uniforms_BP: Te
     floats = [t for t in (proposal.probs_BKU, answers) if t is not None and t.is_floating_point()]
     if loaded(answers) and all(t.dtype == torch.float32 for t in floats):
         c = run.context
-        given = torch.ops.litdraft.settle(
+        given = torch.ops.litdraft.settle.default(
             proposal.tokens_BK.contiguous(),
             None if proposal.probs_BKU is None else proposal.probs_BKU.contiguous(),
             None if proposal.valid_BK is None else proposal.valid_BK.contiguous(),

@@ -188,7 +188,7 @@ class Fused:
         ids_U, head = drafter.vocabulary_U, drafter.head
         own = head.own.weight if head.kind == "own" else None
         if own is None and ids_U is not None:
-            own = torch.ops.litdraft.embed(unembedding, head.inputs, ids_U)
+            own = torch.ops.litdraft.embed.default(unembedding, head.inputs, ids_U)
         width = drafter.width
         # Four blocks in a row are the four gates of the same units.
         layers: list[Any] = list(drafter.gates)
@@ -211,7 +211,7 @@ class Fused:
     def __call__(
         self, hidden_BD: Tensor, token_B: Tensor, temperature: float, uniforms_BK: Tensor
     ) -> Proposal:
-        tokens_BK, probs_BKU = torch.ops.litdraft.lstm_draft(
+        tokens_BK, probs_BKU = torch.ops.litdraft.lstm_draft.default(
             hidden_BD, token_B, *self.weights, temperature, uniforms_BK.double()
         )
         probs = None if temperature == 0 else probs_BKU

@@ -23,12 +23,14 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#999999"
 
 
 def draw_all(report: dict[str, Any], times_n6: Tensor, folder: Path) -> list[Path]:
-    """acceptance.png, lengths.png and speed.png."""
+    """acceptance.png, lengths.png and speed.png; draft_lengths.png where k was chosen."""
     drawings: dict[str, Callable[[Axes], None]] = {
         "acceptance": lambda axes: acceptance(axes, report),
         "lengths": lambda axes: lengths(axes, report),
         "speed": lambda axes: speed(axes, report, times_n6),
     }
+    if report["draft_lengths"]:
+        drawings["draft_lengths"] = lambda axes: draft_lengths(axes, report)
     return [drawn(draw, folder / f"{name}.png") for name, draw in drawings.items()]
 
 
@@ -70,6 +72,18 @@ def lengths(axes: Axes, report: dict[str, Any]) -> None:
     axes.margins(y=0.12)  # room for the numbers above the bars
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set_title(f"{100 * shares[-1]:.0f} % of {sum(counts)} rounds accepted all drafts")
+
+
+def draft_lengths(axes: Axes, report: dict[str, Any]) -> None:
+    """Expected tokens a second over k, from replay and measured rounds, and which k was taken."""
+    lengths = report["draft_lengths"]
+    paces = [length["tokens_per_second"] for length in lengths]
+    axes.plot([length["k"] for length in lengths], paces, "o-", color=BLUE)
+    axes.plot(report["k"], max(paces), "o", color=ORANGE, ms=9)
+    axes.set(xlabel="k, tokens drafted a round", ylabel="tokens per second, expected")
+    axes.set_ylim(bottom=0)
+    axes.set_xticks([length["k"] for length in lengths])
+    axes.set_title(f"k = {report['k']} brings most tokens a second")
 
 
 def speed(axes: Axes, report: dict[str, Any], times_n6: Tensor) -> None:

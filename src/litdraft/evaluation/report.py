@@ -133,6 +133,7 @@ def markdown(report: dict[str, Any]) -> str:
             ]
         ),
         "",
+        *chosen(report),
         "![acceptance](acceptance.png) ![lengths](lengths.png) ![speed](speed.png)",
         "",
         *table(
@@ -157,10 +158,35 @@ def markdown(report: dict[str, Any]) -> str:
         "",
         f"commit {report['commit']}, {report['device']}, {report['dtype']}, seed "
         f"{report['seed']}, compile {report['compile']}, "
+        f"fused {str(report['fused']).lower()}, "
         + ", ".join(f"{name} {version}" for name, version in report["versions"].items()),
         "",
     ]
     return "\n".join(lines)
+
+
+def chosen(report: dict[str, Any]) -> list[str]:
+    """How k=auto came to its k."""
+    if not report["draft_lengths"]:
+        return []
+    rows = [
+        [
+            f"**{length['k']}**" if length["k"] == report["k"] else str(length["k"]),
+            f"{length['mean_acceptance_length']:.3f}",
+            f"{1e3 * length['round_seconds']:.3f}",
+            f"{length['tokens_per_second']:.0f}",
+        ]
+        for length in report["draft_lengths"]
+    ]
+    head = ["k", "tokens a round, by replay", "ms a round, measured", "tokens per second"]
+    return [
+        "How far to draft, measured on validation prompts:",
+        "",
+        *table([head, *rows]),
+        "",
+        "![draft lengths](draft_lengths.png)",
+        "",
+    ]
 
 
 def table(cells: list[list[str]]) -> list[str]:

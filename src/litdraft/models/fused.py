@@ -117,7 +117,7 @@ class FusedLlama(nn.Module):
     def _read(
         self, tokens_BP: Tensor, cache: FusedCache, length_B: Tensor, taps: tuple[int, ...]
     ) -> tuple[Tensor, Tensor | None]:
-        hidden_BPD, taps_BPC = torch.ops.litdraft.read(
+        hidden_BPD, taps_BPC = torch.ops.litdraft.read.default(
             self.weights, self.shape, self.config.norm_eps, self.norms_nD, self.rotary_2TE,
             tokens_BP, length_B, cache.keys_LBHn, cache.values_LBHn, taps,
         )  # fmt: skip
@@ -125,7 +125,7 @@ class FusedLlama(nn.Module):
 
     def embed(self, tokens: Tensor) -> Tensor:
         width = self.config.width
-        embedded: Tensor = torch.ops.litdraft.embed(self.weights, width, tokens.flatten())
+        embedded: Tensor = torch.ops.litdraft.embed.default(self.weights, width, tokens.flatten())
         return embedded.view(*tokens.shape, width)
 
     def unembed(self, hidden_nD: Tensor) -> Tensor:
@@ -135,12 +135,12 @@ class FusedLlama(nn.Module):
     def best(self, hidden_nD: Tensor) -> Tensor:
         """tokens_n of the largest logit; the logits themselves are never written down."""
         flat_nD = hidden_nD.reshape(-1, hidden_nD.shape[-1]).float()
-        best: Tensor = torch.ops.litdraft.best(self.head, self.config.vocabulary, flat_nD)
+        best: Tensor = torch.ops.litdraft.best.default(self.head, self.config.vocabulary, flat_nD)
         return best.view(hidden_nD.shape[:-1])
 
     def narrowed(self, vocabulary_U: Tensor) -> Callable[[Tensor], Tensor]:
         """Unembedding to some tokens, whose rows are copied: hidden_nD -> logits_nU."""
-        rows_UD = torch.ops.litdraft.embed(self.head, self.config.width, vocabulary_U)
+        rows_UD = torch.ops.litdraft.embed.default(self.head, self.config.width, vocabulary_U)
         weight = packed(rows_UD, self.dtype)
         return functools.partial(linear, weight=weight, outputs=len(vocabulary_U))
 

@@ -138,7 +138,7 @@ def packed_size(outputs: int, inputs: int) -> int:
 
 def linear(x_nC: Tensor, weight: Tensor, outputs: int) -> Tensor:
     """A product with a packed matrix; float32 in and out."""
-    y_nO: Tensor = torch.ops.litdraft.linear(
+    y_nO: Tensor = torch.ops.litdraft.linear.default(
         weight, outputs, x_nC.reshape(-1, x_nC.shape[-1]).float()
     )
     return y_nO.view(*x_nC.shape[:-1], outputs)
@@ -153,7 +153,7 @@ def fastest_dtype() -> torch.dtype:
         times = []
         for _ in range(12):
             started = time.perf_counter()
-            torch.ops.litdraft.linear(weights, 8192, x)
+            torch.ops.litdraft.linear.default(weights, 8192, x)
             times.append(time.perf_counter() - started)
         seconds[dtype] = sorted(times)[4]
     return min(seconds, key=lambda dtype: seconds[dtype])
