@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 import sys
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,20 +25,21 @@ def pairs(weight_OI: Tensor, heads: int) -> Tensor:
 
 
 def matrices(model: Llama) -> list[Tensor]:
-    config, blocks = model.config, list(model.blocks)
+    config = model.config
+    blocks: list[Any] = list(model.blocks)
     sizes = [config.heads, config.kv_heads, config.kv_heads]
-    qkv = [b.qkv.weight.split([n * config.head_width for n in sizes]) for b in blocks]  # type: ignore[union-attr]
-    gate_up = [b.gate_up.weight.chunk(2) for b in blocks]  # type: ignore[union-attr]
+    qkv = [b.qkv.weight.split([n * config.head_width for n in sizes]) for b in blocks]
+    gate_up = [b.gate_up.weight.chunk(2) for b in blocks]
     return [
         model.embedding.weight,
-        *(b.attention_norm.weight for b in blocks),  # type: ignore[union-attr,misc]
-        *(pairs(q, config.heads) for q, _, _ in qkv),  # type: ignore[misc]
-        *(pairs(k, config.kv_heads) for _, k, _ in qkv),  # type: ignore[misc]
-        *(v for _, _, v in qkv),  # type: ignore[misc]
-        *(b.out.weight for b in blocks),  # type: ignore[union-attr,misc]
-        *(b.mlp_norm.weight for b in blocks),  # type: ignore[union-attr,misc]
+        *(b.attention_norm.weight for b in blocks),
+        *(pairs(q, config.heads) for q, _, _ in qkv),
+        *(pairs(k, config.kv_heads) for _, k, _ in qkv),
+        *(v for _, _, v in qkv),
+        *(b.out.weight for b in blocks),
+        *(b.mlp_norm.weight for b in blocks),
         *(gate for gate, _ in gate_up),
-        *(b.down.weight for b in blocks),  # type: ignore[union-attr,misc]
+        *(b.down.weight for b in blocks),
         *(up for _, up in gate_up),
         model.norm.weight,
         model.cos_TE[:, : config.head_width // 2],
