@@ -1,6 +1,6 @@
 """LitDraft beside its peers: the same checkpoint, prompts, machine and threads, taking turns.
 
-    python benchmarks/decode.py --target FOLDER --run outputs/mix-fast --text stories.txt
+    python benchmarks/decode.py --target FOLDER --run outputs/mix --text stories.txt
 
 Peers are what is found: transformers (in this environment), and llama.cpp and llama2.c through
 LITDRAFT_LLAMA_CPP="PROGRAM MODEL.gguf" and LITDRAFT_LLAMA2C="PROGRAM MODEL.bin", programs built

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from litdraft.decoding.autoregress import Autoregress
+from litdraft.decoding.compiled import Compiled
 from litdraft.decoding.speculate import Speculate
 from litdraft.models.llama import Llama, LlamaConfig
 from litdraft.protocols import Context, Drafter, Proposal, Seen, Warp
@@ -119,18 +120,6 @@ def copy_bandwidth(clock: Clock) -> float:
     return 2 * size / clock.median(lambda: target.copy_(source))
 
 
-def graphed(act: Callable[[], Any], device: torch.device) -> Callable[[], Any]:
-    """A call as one CUDA graph, after it has compiled and warmed up; as it is elsewhere."""
-    for _ in range(3):
-        act()
-    if device.type != "cuda":
-        return act
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        act()
-    return graph.replay
-
-
 def synchronizations(act: Callable[[], Any], device: torch.device) -> int:
     """How often the host waited for the device during a call."""
     if device.type != "cuda":
@@ -176,11 +165,12 @@ def measured(
         loop._round(run)
 
     token_B1 = torch.ones(1, 1, dtype=torch.long, device=device)
-    step = lambda: target.best(target.read(token_B1, run.cache).hidden_BPD)  # noqa: E731
-    if compiled:
-        step = torch.compile(step, dynamic=False)
-    step_seconds = clock.median(graphed(step, device))
-    round_seconds = clock.median(graphed(round_again, device))
+
+    def step() -> Tensor:
+        return target.best(target.read(token_B1, run.cache).hidden_BPD)
+
+    step_seconds = clock.median(Compiled(step, device) if compiled else step)
+    round_seconds = clock.median(round_again)
     weights = sum(w.numel() * w.element_size() for w in target.model.parameters())
     floor = weights / copy_bandwidth(clock)
     curve = []

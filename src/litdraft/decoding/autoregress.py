@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from litdraft.decoding.compiled import Compiled
+from litdraft.decoding.compiled import Compiled, stays
 from litdraft.decoding.generation import Generation
 from litdraft.decoding.shapes import staying
 from litdraft.errors import UserError
@@ -46,7 +46,7 @@ class Autoregress:
         self.target, self.sampling, self.seed = target, sampling, seed
         self.ends = torch.tensor(target.spec.eos, dtype=torch.long, device=target.device)
         self.compiled = compiled
-        self._step = Compiled(self.step) if compiled else self.step
+        self._step = Compiled(self.step, target.device) if compiled else self.step
 
     @torch.inference_mode()
     def generate(
@@ -72,6 +72,8 @@ class Autoregress:
             done_B=none_B.bool(),
             row_B=torch.tensor(list(rows if rows is not None else range(count)), device=device),
         )
+        if self.compiled:
+            stays(run)
         started = self._now()
         run.cache.within(longest)
         hidden_BPD = self.target.read(tokens_BP, run.cache).hidden_BPD

@@ -13,7 +13,8 @@ SHAPES = 256  # graphs of one act: row counts, cache rooms and sampling all make
 
 
 class Compiled:
-    """`act` through torch.compile: the same body, fewer and larger operations.
+    """`act` through torch.compile: the same body, fewer and larger operations; on a GPU one CUDA
+    graph (what it returns is then overwritten by the next call).
 
     Each new shape of its arguments is compiled when it is first seen; torch keeps what it built on
     disk for later runs. `seconds` sums what calls of all acts took that built something.
@@ -21,10 +22,11 @@ class Compiled:
 
     seconds: ClassVar[float] = 0.0
 
-    def __init__(self, act: Callable[..., Any]) -> None:
+    def __init__(self, act: Callable[..., Any], device: torch.device) -> None:
         torch._dynamo.config.recompile_limit = SHAPES
         torch._dynamo.config.accumulated_recompile_limit = SHAPES
-        self._act = torch.compile(act, dynamic=False)
+        mode = "reduce-overhead" if device.type == "cuda" else None
+        self._act = torch.compile(act, dynamic=False, mode=mode)
 
     def __call__(self, *arguments: Any) -> Any:
         built, started = counters["stats"]["unique_graphs"], time.perf_counter()
@@ -32,3 +34,15 @@ class Compiled:
         if counters["stats"]["unique_graphs"] != built:
             Compiled.seconds += time.perf_counter() - started
         return told
+
+
+def stays(tree: Any) -> None:
+    """Promise that the tensors of a state keep their addresses: CUDA graphs may write into them."""
+    if isinstance(tree, torch.Tensor):
+        if tree.is_cuda:
+            torch._dynamo.mark_static_address(tree)
+    elif isinstance(tree, list | tuple):
+        for part in tree:
+            stays(part)
+    elif hasattr(tree, "__dict__"):
+        stays(list(vars(tree).values()))

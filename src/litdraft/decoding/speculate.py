@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from litdraft.decoding.compiled import Compiled
+from litdraft.decoding.compiled import Compiled, stays
 from litdraft.decoding.generation import Generation
 from litdraft.decoding.shapes import roomy, staying
 from litdraft.decoding.verify import verify
@@ -54,7 +54,8 @@ class Log:
     texts: dict[int, tuple[list[int], list[int]]] = field(default_factory=dict)
 
     def add(self, verdict: Verdict) -> None:
-        self.rounds.append((self.rows, verdict.count_B, verdict.drafted_B))
+        # A CUDA graph's next replay overwrites what this one gave.
+        self.rounds.append((self.rows, verdict.count_B.clone(), verdict.drafted_B.clone()))
 
     def leave(self, context: Context, rows: Iterable[int]) -> None:
         """Write down the texts of some rows: up to the cut, and as far as they are known."""
@@ -83,7 +84,7 @@ class Speculate:
         self.k, self.sampling, self.seed = k, sampling, seed
         self._half = torch.tensor(0.5, dtype=torch.float64, device=target.device)
         self.compiled = compiled
-        self._round = Compiled(self.round) if compiled else self.round
+        self._round = Compiled(self.round, target.device) if compiled else self.round
 
     @torch.inference_mode()
     def generate(
@@ -183,7 +184,10 @@ class Speculate:
         ends = torch.tensor(self.target.spec.eos, dtype=torch.long, device=device)
         state = self.drafter.allocate(count, room, self.k)
         steps_P = torch.arange(self.k + 1, device=device)
-        return Run(context, cache, state, prompt_B + max_new_tokens, ends, steps_P)
+        run = Run(context, cache, state, prompt_B + max_new_tokens, ends, steps_P)
+        if self.compiled:
+            stays(run)
+        return run
 
     def _going(self, run: Run, log: Log) -> bool:
         """Whether any row goes on; those that are done leave where that pays."""
