@@ -7,11 +7,14 @@ from collections.abc import Callable
 import pytest
 import torch
 from tests.fakes import FAMILIES, lstm, narrow_lstm, random_target
+from torch._dynamo.exc import TorchDynamoException
 
 from litdraft.decoding import shapes
 from litdraft.decoding.autoregress import Autoregress
+from litdraft.decoding.generation import Generation
 from litdraft.decoding.shapes import staying
 from litdraft.decoding.speculate import Speculate
+from litdraft.evaluation.compiling import faster
 from litdraft.evaluation.draft_length import best, draft_lengths
 from litdraft.evaluation.losslessness import judge, measured_error
 from litdraft.native.build import available
@@ -110,3 +113,23 @@ def test_the_best_draft_length_is_measured() -> None:
         speed = 2 * length.mean_acceptance_length / length.round_seconds
         assert length.tokens_per_second == pytest.approx(speed)
     assert best(lengths).tokens_per_second == max(told.tokens_per_second for told in lengths)
+
+
+def test_a_draft_length_without_a_whole_round_is_left_out() -> None:
+    target = random_target(dtype=torch.float32, context=32)
+    drafter = narrow_lstm(target).float()
+    drafter.eval().bind(target)
+    assert draft_lengths(target, drafter, PROMPTS[:1], 1, Sampling(), longest=2) == []
+    lengths = draft_lengths(target, drafter, PROMPTS[:1], 22, Sampling(), longest=8)
+    assert [length.k for length in lengths] == [1, 2, 3], "k = 4 does not fit the context"
+
+
+def test_what_cannot_compile_goes_on_eagerly() -> None:
+    class Broken(Autoregress):
+        def generate(self, *_: object, **__: object) -> Generation:
+            raise TorchDynamoException("no compiler\nfor miles")
+
+    target = random_target()
+    eager, broken = Autoregress(target, Sampling()), Broken(target, Sampling())
+    with pytest.warns(UserWarning, match="without compiling: no compiler;"):
+        assert faster([eager, broken], PROMPTS, 4) is eager

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -97,3 +101,52 @@ def test_torch_compile_is_told_the_truth_about_its_operations() -> None:
     for name, more in (("linear", (24, torch.randn(2, 16))), ("embed", (16, tokens_BP[0]))):
         operation = getattr(torch.ops.litdraft, name).default
         torch.library.opcheck(operation, (fused.weights, *more), test_utils=checks)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@torch.no_grad()
+def test_gates_far_from_zero_are_finite(dtype: torch.dtype) -> None:
+    eager, given = random_llama().to(dtype).double(), random_llama().to(dtype)
+    for model in (eager, given):
+        model.reset_buffers()
+        for block in model.blocks:
+            block.gate_up.weight.data[: model.config.inner] *= 400  # type: ignore[index,operator,union-attr]
+    tokens_BT = torch.randint(0, 24, (2, 9))
+    hidden = FusedLlama(given).read(tokens_BT)[0]
+    assert hidden.isfinite().all()
+    assert (hidden[0, 0] - eager.read(tokens_BT)[0][0, 0]).abs().max() < 0.1 * hidden.abs().max()
+
+
+def test_what_cannot_be_read_is_refused() -> None:
+    """As eager torch does: an error, and no memory of others."""
+    _, fused = twins({"context": 64}, torch.float32)
+    cache = fused.allocate(1, 32)
+    with pytest.raises(IndexError, match="token 24 does not exist"):
+        fused.read(torch.tensor([[24]]), cache)
+    cache.length_B += 31
+    with pytest.raises(IndexError, match="do not fit a cache"):
+        fused.read(torch.tensor([[1, 2]]), cache)
+    assert fused.unembed(torch.zeros(0, 16)).shape == (0, 24)
+    assert fused.best(torch.zeros(0, 16)).shape == (0,)
+
+
+def test_fewer_threads_than_asked_and_a_killed_build() -> None:
+    """Nothing waits, neither for threads that are not granted, nor for a builder long dead."""
+    program = (
+        "import os, torch\n"
+        "from pathlib import Path\n"
+        "from litdraft.native import build\n"
+        "home = os.environ.get('TORCH_EXTENSIONS_DIR') or Path.home() / '.cache/torch_extensions'\n"
+        "(Path(home) / build._name() / 'lock').touch()\n"
+        "assert build.available()\n"
+        "w, x = torch.randn(70, 50), torch.randn(3, 50)\n"
+        "y = build.linear(x, build.packed(w, torch.float32), 70)\n"
+        "assert (y - x @ w.T).abs().max() < 1e-4\n"
+        "from tests.models.test_fused import test_long_texts_are_read_piece_by_piece as test\n"
+        "import pytest; test(pytest.MonkeyPatch())\n"
+    )
+    environment = {**os.environ, "OMP_THREAD_LIMIT": "1", "OMP_NUM_THREADS": "2"}
+    root = Path(__file__).resolve().parents[2]
+    subprocess.run(
+        [sys.executable, "-c", program], check=True, env=environment, timeout=120, cwd=root
+    )

@@ -54,6 +54,19 @@ def test_a_reduced_vocabulary_is_what_the_text_says_most(tmp_path: Path, loss: s
     assert float(module.trainer.callback_metrics["val/mean_acceptance_length"]) > before + 0.05
 
 
+def test_a_resumed_drafter_keeps_its_vocabulary(tmp_path: Path) -> None:
+    """Other text would choose other tokens, for which an own head has not learned."""
+    target = random_target(seed=2, dtype=torch.float32)
+    narrow = lambda spec: LSTM(spec, width=12, head="own", vocabulary=8)  # noqa: E731
+    first, _ = fitted(target, narrow, tmp_path, epochs=1)
+    other = random_target(seed=5, dtype=torch.float32)
+    last = tmp_path / "last.ckpt"
+    again, _ = fitted(other, narrow, tmp_path / "other", epochs=2, resume=last)
+    assert first.drafter.vocabulary_U is not None
+    assert again.drafter.vocabulary_U is not None
+    assert torch.equal(first.drafter.vocabulary_U, again.drafter.vocabulary_U)
+
+
 def test_two_epochs_and_two_more_are_four(tmp_path: Path) -> None:
     target = random_target(seed=2, dtype=torch.float32)
     whole, _ = fitted(target, small, tmp_path / "whole", epochs=4)

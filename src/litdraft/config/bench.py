@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +36,7 @@ class Bench:
     config: DictConfig
     fabric: Fabric
     target: Target
-    reference: Target  # the same weights in float32, for replay and for judging
+    reference: Callable[[], Target]  # the same weights, eager and in float32, for judging
     drafter: Drafter
     parameters: int  # the drafter's own
     floors: dict[str, Drafter]
@@ -48,8 +49,15 @@ def open_bench(config: DictConfig, fabric: Fabric) -> Bench:
     if opener is None or exact is None:
         raise UserError("target=null was given: an evaluation needs a target")
     target = opener(own_device())
+    # What one process measured as the fastest type holds for all.
+    dtype = dtype_of(fabric.broadcast(str(target.dtype)).removeprefix("torch."))
+    if target.dtype != dtype and (again := target_opener(config, dtype, fused=config.fused)):
+        target = again(own_device())
     eager = target.dtype == torch.float32 and target.packed is None
-    reference = target if eager else exact(own_device())
+
+    def reference() -> Target:
+        return target if eager else exact(own_device())
+
     tokenizer = tokenizer_of(config, target, Path())
     torch.manual_seed(config.seed)
     drafter = drafter_of(config, target.spec, tokenizer)

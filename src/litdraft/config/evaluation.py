@@ -20,10 +20,11 @@ from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.compiled import Compiled
 from litdraft.decoding.replay import Replay, replay_texts
 from litdraft.decoding.speculate import Speculate
+from litdraft.errors import UserError
 from litdraft.evaluation import plots, report
 from litdraft.evaluation.benchmark import Measurement, measure
 from litdraft.evaluation.compiling import faster, worth_compiling
-from litdraft.evaluation.draft_length import TURNS, best, draft_lengths
+from litdraft.evaluation.draft_length import LONGEST, TURNS, best, draft_lengths
 from litdraft.evaluation.losslessness import Verdicts, judge, measured_error
 from litdraft.evaluation.provenance import provenance
 from litdraft.evaluation.stats import Counts, repeated_4grams
@@ -87,7 +88,12 @@ def _choose_k(bench: Bench, sampling: Sampling) -> Choice:
                 advance=lambda: progress.advance(work),
             )
     mine = Choice(best(lengths).k, [asdict(length) for length in lengths]) if lengths else None
-    chosen: Choice = bench.fabric.broadcast(mine)  # type: ignore[assignment]
+    chosen: Choice | None = bench.fabric.broadcast(mine)
+    if chosen is None:
+        raise UserError(
+            f"k=auto found no whole round in texts of max_new_tokens={config.max_new_tokens}: give "
+            f"at least {LONGEST + 2}, or a number for k"
+        )
     return chosen
 
 
@@ -154,7 +160,7 @@ def _block(
     tolerance, verdicts = 0.0, Verdicts()
     if sampling.greedy and some:
         tolerance = 2 * _error(bench, k, some, texts)
-        verdicts = judge(bench.reference, some, measurement.drafted.tokens, texts, tolerance)
+        verdicts = judge(bench.reference(), some, measurement.drafted.tokens, texts, tolerance)
     sums = {
         **{f"replay {name}": totals for name, totals in replays.items()},
         "counts": measurement.drafted.counts(k).vector().double(),
@@ -186,16 +192,21 @@ def _decoders(
     """The baseline and the loop, each compiled only where that made it faster."""
     ways = (False, True) if compiled else (False,)
     seed, limit = bench.config.seed, bench.config.max_new_tokens
-    plain = [Autoregress(bench.target, sampling, seed, way) for way in ways]
-    loops = [Speculate(bench.target, bench.drafter, k, sampling, seed, way) for way in ways]
-    return faster(plain, prompts, limit), faster(loops, prompts, limit)
+    plain = {way: Autoregress(bench.target, sampling, seed, way) for way in ways}
+    loops = {way: Speculate(bench.target, bench.drafter, k, sampling, seed, way) for way in ways}
+    chosen = (
+        faster(list(plain.values()), prompts, limit).compiled,
+        faster(list(loops.values()), prompts, limit).compiled,
+    )
+    chosen = bench.fabric.broadcast(chosen)  # all processes as the first one
+    return plain[chosen[0]], loops[chosen[1]]
 
 
 def _error(bench: Bench, k: int, prompts: list[Sequence[int]], texts: list[list[int]]) -> float:
     """The largest error over a few texts."""
     some = list(zip(prompts, texts, strict=True))[:4]
     return max(
-        measured_error(bench.reference, bench.target, prompt, text, k) for prompt, text in some
+        measured_error(bench.reference(), bench.target, prompt, text, k) for prompt, text in some
     )
 
 

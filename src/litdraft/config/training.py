@@ -62,6 +62,7 @@ def train(config: DictConfig, folder: Path) -> float:
         sampling=sampling_of(config),
         config=plain(config),
     )
+    module.to(own_device(config.trainer.accelerator))
     module.configure_model()  # a wrong drafter is told before the target writes its text
     checkpoint = _checkpoint(module, folder)
     trainer: L.Trainer = build(

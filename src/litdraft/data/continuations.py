@@ -80,6 +80,7 @@ class Writer:
 @torch.no_grad()
 def answers(target: Target, positions: int = 32, best: int = 4) -> list[int]:
     """A target's fingerprint: its likeliest tokens after a fixed row of tokens."""
+    positions = min(positions, target.spec.context)
     step = max(target.spec.vocabulary // positions, 1)
     tokens_BP = torch.arange(positions, device=target.device)[None] * step
     hidden_PD = target.read(tokens_BP % target.spec.vocabulary).hidden_BPD[0]

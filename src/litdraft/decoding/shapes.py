@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from litdraft.models.cache import BUCKET
+
 CROWD = 0.75  # rows that are done leave as soon as no more than this share would stay
-ROOM = 64  # slots; every new size of a tensor is compiled anew
 
 
 def staying(done: Sequence[bool], few_shapes: bool = False) -> list[int] | None:
@@ -23,5 +24,5 @@ def staying(done: Sequence[bool], few_shapes: bool = False) -> list[int] | None:
 
 
 def roomy(slots: int) -> int:
-    """A whole number of ROOM."""
-    return -(-slots // ROOM) * ROOM
+    """A whole number of buckets: every new size of a tensor is compiled anew."""
+    return -(-slots // BUCKET) * BUCKET

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TypeVar
+
+from torch._dynamo.exc import TorchDynamoException
 
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.generation import Decoder
@@ -22,13 +25,22 @@ def faster(candidates: Sequence[D], prompts: Sequence[Sequence[int]], max_new_to
     operations can also slow it down, and a slow baseline would flatter every drafter."""
     if len(candidates) == 1 or not prompts:
         return candidates[0]
-    seconds: list[list[float]] = [[] for _ in candidates]
+    seconds: dict[int, list[float]] = {place: [] for place in range(len(candidates))}
     for turn in range(4):
-        for place, decoder in enumerate(candidates):
-            told = decoder.generate(prompts, max_new_tokens)
+        for place in list(seconds):
+            try:
+                told = candidates[place].generate(prompts, max_new_tokens)
+            except TorchDynamoException as error:
+                warnings.warn(
+                    f"decoding goes on without compiling: {str(error).splitlines()[0]}; "
+                    "torch.compile needs a C++ compiler",
+                    stacklevel=2,
+                )
+                del seconds[place]
+                continue
             if turn > 0:  # the first one compiles and warms up
                 seconds[place].append(told.decode_seconds)
-    return min(zip(candidates, seconds, strict=True), key=lambda pair: min(pair[1]))[0]
+    return candidates[min(seconds, key=lambda place: min(seconds[place]))]
 
 
 def worth_compiling(

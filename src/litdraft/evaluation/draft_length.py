@@ -8,6 +8,7 @@ acceptance and equal costs.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -46,8 +47,11 @@ def draft_lengths(
 ) -> list[DraftLength]:
     """Every k from 1 to `longest`, measured on prompts that are not those to be reported.
 
-    Seconds are the median over some turns at the given batch.
+    Seconds are the median over some turns at the given batch. A k is left out if it does not fit
+    the target's context, or if no text is long enough for one of its rounds.
     """
+    room = target.spec.context - max(map(len, prompts)) - max_new_tokens - 1
+    longest = min(longest, room)
     plain = Autoregress(target, sampling)
     batches = [prompts[at : at + batch] for at in range(0, len(prompts), batch)]
     texts = [text for some in batches for text in plain.generate(some, max_new_tokens).tokens]
@@ -67,7 +71,10 @@ def draft_lengths(
     found = []
     for k in loops:
         replayed = replay_texts(target, drafter, prompts, texts, k, sampling)
-        length, cost = replayed.mean_acceptance_length, statistics.median(seconds[k])
+        length = replayed.mean_acceptance_length
+        if not seconds[k] or not math.isfinite(length):
+            continue
+        cost = statistics.median(seconds[k])
         found.append(DraftLength(k, length, cost, batch * length / cost))
     return found
 

@@ -28,7 +28,7 @@ class Stream:
         row = context.tokens_BT[0, : int(context.length_B[0])].tolist()
         if not self.ids:
             self._print(row[: int(context.prompt_B[0])], "dim")
-        accepted = 0 if verdict is None else int(verdict.count_B[0]) - 1
+        accepted = 0 if verdict is None else max(int(verdict.count_B[0]) - 1, 0)
         self._print(row[: len(self.ids) + accepted], ACCEPTED)
         self._print(row, "")
 

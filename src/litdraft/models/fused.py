@@ -119,7 +119,7 @@ class FusedLlama(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         hidden_BPD, taps_BPC = torch.ops.litdraft.read.default(
             self.weights, self.shape, self.config.norm_eps, self.norms_nD, self.rotary_2TE,
-            tokens_BP, length_B, cache.keys_LBHn, cache.values_LBHn, taps,
+            tokens_BP, length_B, cache.keys_LBHn, cache.values_LBHn, sorted(taps),
         )  # fmt: skip
         return hidden_BPD, taps_BPC if taps else None
 

@@ -8,6 +8,7 @@
 
 #pragma once
 
+#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <immintrin.h>
@@ -20,8 +21,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <mutex>
 #include <type_traits>
 #include <vector>
 
@@ -32,15 +35,28 @@ using bf16 = c10::BFloat16;
 typedef float lanes __attribute__((vector_size(64)));
 typedef uint32_t words __attribute__((vector_size(64)));
 
+// Operations keep buffers from call to call, and torch lets go of Python's lock: one at a time.
+inline std::mutex& one_at_a_time() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+inline void check_tokens(const at::Tensor& tokens_n, int64_t vocabulary) {
+  const int64_t* tokens = tokens_n.const_data_ptr<int64_t>();
+  for (int64_t n = 0; n < tokens_n.numel(); ++n)
+    TORCH_CHECK_INDEX(tokens[n] >= 0 && tokens[n] < vocabulary, "token ", tokens[n],
+                      " does not exist: the vocabulary has ", vocabulary);
+}
+
 int64_t up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 // ---------------------------------------------------------------- threads
 
 // Meeting point of a parallel region's threads. Spins, and yields when somebody is late.
+// OpenMP may grant fewer threads than were asked for, so it learns their number inside the region.
 struct Barrier {
-  const int threads;
+  int threads = 0;
   std::atomic<int> waiting{0}, phase{0};
-  explicit Barrier(int n) : threads(n) {}
   void wait() {
     const int mine = phase.load(std::memory_order_relaxed);
     if (waiting.fetch_add(1, std::memory_order_acq_rel) + 1 == threads) {
@@ -148,6 +164,9 @@ inline void put(bf16* out, float x) {
   const uint16_t high = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
   std::memcpy(out, &high, 2);
 }
+
+// Far to the left it stays above zero: fast mathematics knows no infinity.
+inline float sigmoid(float x) { return 1.f / (1.f + std::exp(std::min(-x, 80.f))); }
 
 template <class W> constexpr int64_t PAIR = 4 / sizeof(W);
 

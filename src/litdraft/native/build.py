@@ -50,24 +50,44 @@ def available() -> bool:
     if platform.machine() not in ("x86_64", "AMD64") or sys.platform != "linux":
         return False
     try:
-        from torch.utils.cpp_extension import load
-
-        # ninja is installed beside python, which need not be on the path.
-        os.environ["PATH"] += os.pathsep + str(Path(sys.executable).parent)
-        sources = [str(path) for path in sorted(FOLDER.glob("*.cpp"))]
-        load(_name(), sources, extra_cflags=FLAGS, extra_ldflags=["-fopenmp"],
-             is_python_module=False)  # fmt: skip
+        _build()
     except (ImportError, OSError, RuntimeError) as error:
         why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         warnings.warn(
             f"native operations did not build ({why}), decoding goes on more slowly without them: "
-            "they need a C++ compiler such as g++",
+            "they need a C++ compiler such as g++, and a folder to write to, which "
+            "TORCH_EXTENSIONS_DIR can name",
             stacklevel=2,
         )
         return False
     _describe()
     _state.loaded = True
     return True
+
+
+def _build() -> None:
+    """Build where nobody did, then load. One process at a time: torch's own lock is a file that a
+    killed build leaves behind, this one goes with its process."""
+    import fcntl
+
+    import ninja
+    from torch.utils.cpp_extension import load
+
+    home = os.environ.get("TORCH_EXTENSIONS_DIR") or Path.home() / ".cache" / "torch_extensions"
+    folder = Path(home) / _name()
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ["PATH"] = os.pathsep.join((os.environ.get("PATH", os.defpath), ninja.BIN_DIR))
+    with (folder / "builder").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        (folder / "lock").unlink(missing_ok=True)
+        load(
+            folder.name,
+            [str(path) for path in sorted(FOLDER.glob("*.cpp"))],
+            extra_cflags=FLAGS,
+            extra_ldflags=["-fopenmp"],
+            build_directory=str(folder),
+            is_python_module=False,
+        )
 
 
 def _name() -> str:

@@ -151,9 +151,19 @@ std::tuple<at::Tensor, at::Tensor> read_as(
     const at::Tensor& packed, at::IntArrayRef shape, double eps, const at::Tensor& norms,
     const at::Tensor& rotary, const at::Tensor& tokens_BP, const at::Tensor& length_B,
     const at::Tensor& keys, const at::Tensor& values, at::IntArrayRef taps) {
+  const std::lock_guard<std::mutex> alone(one_at_a_time());
   static Pass<W> pass;  // kept from call to call: its buffers grow once
   const Shape s = pass.s = shape_of(shape);
   const int64_t B = tokens_BP.size(0), P = tokens_BP.size(1), rows = B * P, D = s.width;
+  TORCH_CHECK(rows > 0 && keys.is_contiguous() && values.is_contiguous() && length_B.is_contiguous());
+  TORCH_CHECK(keys.scalar_type() == packed.scalar_type() && keys.size(1) == B && length_B.numel() == B);
+  check_tokens(tokens_BP, s.vocabulary);
+  const int64_t slots = std::min(keys.size(3) / up(s.head_width, IN), rotary.size(1));
+  for (int64_t n = 0; n < B; ++n) {
+    const int64_t start = length_B.const_data_ptr<int64_t>()[n];
+    TORCH_CHECK_INDEX(start >= 0 && start + P <= slots, P, " tokens behind ", start,
+                      " do not fit a cache of ", slots);
+  }
   pass.count = P;
   pass.length_B = length_B.const_data_ptr<int64_t>();
   pass.cos_TE = rotary.const_data_ptr<float>();
@@ -172,12 +182,13 @@ std::tuple<at::Tensor, at::Tensor> read_as(
   const float* scales = norms.const_data_ptr<float>();
   const int64_t* tokens = tokens_BP.const_data_ptr<int64_t>();
   float *said = hidden.mutable_data_ptr<float>(), *tap = tapped.mutable_data_ptr<float>();
-  const int threads = std::max<int64_t>(1, omp_get_max_threads());
-  Barrier barrier(threads);
+  Barrier barrier;
 
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(at::get_num_threads())
   {
-    const int rank = omp_get_thread_num();
+    const int rank = omp_get_thread_num(), threads = omp_get_num_threads();
+#pragma omp single
+    barrier.threads = threads;
     // Few rows are normalized by every thread for itself, which saves a meeting.
     Rows<W> mine_alone;
     if (rows <= 8) mine_alone.size(rows, D);
@@ -239,7 +250,7 @@ std::tuple<at::Tensor, at::Tensor> read_as(
                          const float* __restrict gate = sums + g * 256 + r * 16;
                          const float* __restrict up = gate + 256;
                          for (int64_t c = 0; c < OUT; ++c)
-                           put(out + c, gate[c] / (1.f + std::exp(-gate[c])) * up[c]);
+                           put(out + c, gate[c] * sigmoid(gate[c]) * up[c]);
                        }
                    });
       barrier.wait();
@@ -265,20 +276,23 @@ std::tuple<at::Tensor, at::Tensor> fused_read(
 // y = W x for few rows, W packed: the outputs, or only which of them is the largest.
 template <class W>
 at::Tensor linear_as(const at::Tensor& packed, int64_t outputs, const at::Tensor& x_nD, bool only_best) {
+  const std::lock_guard<std::mutex> alone(one_at_a_time());
   const int64_t rows = x_nD.size(0), inputs = x_nD.size(1);
+  TORCH_CHECK(packed.numel() >= up(outputs, OUT) * up(inputs, IN), "a product with another's matrix");
   const float* given = x_nD.const_data_ptr<float>();
   static Rows<W> x;
   x.size(rows, inputs);
   for (int64_t n = 0; n < rows; ++n)
     for (int64_t i = 0; i < inputs; ++i) put(x.row(n) + i, given[n * inputs + i]);
-  const int threads = std::max<int64_t>(1, omp_get_max_threads());
+  const int most = at::get_num_threads();
   at::Tensor result = only_best ? at::empty({rows}, x_nD.options().dtype(at::kLong))
                                 : at::empty({rows, outputs}, x_nD.options());
-  std::vector<Best> best(only_best ? threads * rows : 0, Best{-3e38f, 0});
+  if (rows == 0) return result;
+  std::vector<Best> best(only_best ? most * rows : 0, Best{-3e38f, 0});
   const Matrix<W> matrix{packed.const_data_ptr<W>(), outputs, inputs};
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(most)
   {
-    const int rank = omp_get_thread_num();
+    const int rank = omp_get_thread_num(), threads = omp_get_num_threads();
     if (only_best)
       multiply_all(matrix, x, rows, rank, threads, 1, best_of(best.data() + rank * rows, outputs));
     else
@@ -287,7 +301,7 @@ at::Tensor linear_as(const at::Tensor& packed, int64_t outputs, const at::Tensor
     release<W>();
   }
   for (int64_t n = 0; only_best && n < rows; ++n)
-    result.mutable_data_ptr<int64_t>()[n] = best_place(best.data(), n, rows, threads);
+    result.mutable_data_ptr<int64_t>()[n] = best_place(best.data(), n, rows, most);
   return result;
 }
 
@@ -304,6 +318,7 @@ at::Tensor fused_best(const at::Tensor& packed, int64_t outputs, const at::Tenso
 
 // Rows of a packed matrix, in float32.
 at::Tensor fused_embed(const at::Tensor& packed, int64_t width, const at::Tensor& tokens_n) {
+  check_tokens(tokens_n, packed.numel() / up(width, IN));
   at::Tensor result = at::empty({tokens_n.size(0), width}, packed.options().dtype(at::kFloat));
   float* out = result.mutable_data_ptr<float>();
   for (int64_t n = 0; n < tokens_n.size(0); ++n) {

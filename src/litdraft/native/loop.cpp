@@ -60,6 +60,8 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> settle(
     const at::Tensor& length_B, const at::Tensor& known_B, const at::Tensor& done_B,
     const at::Tensor& round_B, const at::Tensor& limit_B, const at::Tensor& ends) {
   const int64_t B = drafts_BK.size(0), K = drafts_BK.size(1), P = K + 1, T = tokens_BT.size(1);
+  for (int64_t n = 0; n < B; ++n)
+    TORCH_CHECK_INDEX(known_B.const_data_ptr<int64_t>()[n] + P <= T, "a row has no room for a round");
   const bool certain = says.scalar_type() == at::kLong;
   const int64_t V = certain ? 0 : says.size(2), U = probs_BKU ? probs_BKU->size(2) : 0;
   at::Tensor given_BP = at::empty({B, P}, drafts_BK.options());

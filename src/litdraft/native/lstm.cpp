@@ -11,8 +11,6 @@
 
 namespace {
 
-inline float sigmoid(float x) { return 1.f / (1.f + std::exp(-x)); }
-
 template <class W>
 std::tuple<at::Tensor, at::Tensor> draft_as(
     const at::Tensor& hidden_BD, const at::Tensor& token_B, const at::Tensor& embedding,
@@ -24,6 +22,8 @@ std::tuple<at::Tensor, at::Tensor> draft_as(
   const int64_t layers = gates.size(), begun_width = begin_bias.size(0);
   const int64_t width = (begun_width - outputs) / (4 + 2 * layers);
   const bool greedy = temperature == 0;
+  TORCH_CHECK(B > 0 && K > 0 && width % OUT == 0);
+  check_tokens(token_B, embedding.numel() / up(D, IN));
   at::Tensor tokens_BK = at::empty({B, K}, token_B.options());
   at::Tensor probs_BKU = at::empty({B, greedy ? 0 : K, choices}, hidden_BD.options());
   int64_t* tokens = tokens_BK.mutable_data_ptr<int64_t>();
@@ -35,10 +35,10 @@ std::tuple<at::Tensor, at::Tensor> draft_as(
   const Matrix<W> table{embedding.const_data_ptr<W>(), 0, D};
   const Matrix<W> output{out.const_data_ptr<W>(), outputs, width};
   const Matrix<W> choice{head.const_data_ptr<W>(), choices, outputs};
-  const int threads = std::max<int64_t>(1, omp_get_max_threads());
+  const int most = at::get_num_threads();
 
   std::vector<float> begun(B * begun_width), cell(layers * B * width), said(greedy ? 0 : B * choices);
-  std::vector<Best> best(threads * B);
+  std::vector<Best> best(most * B);
   std::vector<int64_t> token(token_B.const_data_ptr<int64_t>(), token_B.const_data_ptr<int64_t>() + B);
   std::vector<float> input(B * D);
   std::vector<Rows<W>> below(layers);  // what a layer reads: the layer below, and itself
@@ -47,11 +47,13 @@ std::tuple<at::Tensor, at::Tensor> draft_as(
   for (int64_t layer = 0; layer < layers; ++layer) below[layer].size(B, (layer ? width : D) + width);
   for (int64_t n = 0; n < B; ++n)
     for (int64_t i = 0; i < D; ++i) put(first.row(n) + i, given[n * D + i]);
-  Barrier barrier(threads);
+  Barrier barrier;
 
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(most)
   {
-    const int rank = omp_get_thread_num();
+    const int rank = omp_get_thread_num(), threads = omp_get_num_threads();
+#pragma omp single
+    barrier.threads = threads;
     const Share rows = share(B, rank, threads), units = share(width, rank, threads);
     auto read_token = [&](int64_t n) {
       unpack_row(table, token[n], input.data() + n * D);

@@ -88,7 +88,11 @@ class DrafterModule(L.LightningModule):
             )
 
     def on_fit_start(self) -> None:
-        if self.drafter.vocabulary_U is not None and self.target is not None:
+        if self.target is None or self.drafter.vocabulary_U is None:
+            return
+        if self.trainer.ckpt_path is not None:  # resumed: the vocabulary came with the weights
+            self.drafter.bind(self.target)
+        else:
             text: Any = self.trainer.datamodule  # type: ignore[attr-defined]
             counts_V = text.counts_V(self.target.spec.vocabulary)
             self.drafter.learn_vocabulary(counts_V.to(self.device))
