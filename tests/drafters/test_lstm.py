@@ -71,14 +71,16 @@ def test_a_state_depends_on_its_start_and_the_tokens_behind_it_alone() -> None:
             assert by_token[:, s, j].tolist() == [0 <= start < u <= s] * 2, (s, j)
 
 
-def test_a_row_that_read_nothing_keeps_its_start() -> None:
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])  # in torch, and natively
+def test_a_row_that_read_nothing_keeps_its_start(dtype: torch.dtype) -> None:
     """In place: the state stays where a captured graph would look for it."""
-    drafter = bound(1, "target")
+    available()
+    drafter = bound(1, "target").to(dtype)
     state = drafter.allocate(3, 20, K)
     state.hidden_BD.fill_(7.0)
     address, length_B = state.hidden_BD.data_ptr(), torch.tensor([9, 9, 9])
     context = Context(torch.zeros(3, 20).long(), *[length_B] * 6)
-    hidden_BPD = torch.randn(3, 4, TARGET.spec.width, dtype=torch.float64)
+    hidden_BPD = torch.randn(3, 4, TARGET.spec.width, dtype=dtype)
     count_B = torch.tensor([4, 0, 2])
     drafter.observe(state, Seen(torch.zeros(3, 4).long(), length_B, count_B, hidden_BPD), context)
     kept = [hidden_BPD[0, 3], torch.full_like(hidden_BPD[1, 0], 7.0), hidden_BPD[2, 1]]

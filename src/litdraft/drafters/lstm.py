@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from litdraft.drafters.head import Head
 from litdraft.errors import UserError
-from litdraft.native.build import OUT, packed
+from litdraft.native.build import OUT, loaded, packed
 from litdraft.protocols import (
     Context,
     Drafter,
@@ -117,6 +117,12 @@ class LSTM(Drafter):
         return State(self.begin.bias.new_zeros(rows, self.begin.in_features))
 
     def observe(self, state: State, seen: Seen, context: Context) -> None:
+        floats = seen.hidden_BPD.dtype == state.hidden_BD.dtype == torch.float32
+        if floats and loaded(seen.hidden_BPD):  # one call instead of eight, the same to the bit
+            torch.ops.litdraft.last_hidden.default(
+                seen.hidden_BPD.contiguous(), seen.count_B, state.hidden_BD
+            )
+            return
         read_B1 = (seen.count_B > 0)[:, None]
         last_BD = seen.last_hidden_BD().to(state.hidden_BD.dtype)
         torch.where(read_B1, last_BD, state.hidden_BD, out=state.hidden_BD)

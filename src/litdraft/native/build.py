@@ -132,6 +132,10 @@ def _describe() -> None:
     def _(seed, row, round, count):  # type: ignore[no-untyped-def]
         return row.new_empty(row.shape[0], count, dtype=torch.double)
 
+    @torch.library.register_fake("litdraft::last_hidden")
+    def _(hidden, count, out):  # type: ignore[no-untyped-def]
+        return None
+
     @torch.library.register_fake("litdraft::settle")
     def _(drafts, probs, valid, vocabulary, says, uniforms, *state):  # type: ignore[no-untyped-def]
         rows, k = drafts.shape

@@ -128,11 +128,24 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> settle(
   return {given_BP, count_B, drafted_B};
 }
 
+// Each row's last counted hidden state, into `out`; a row without any keeps what it has.
+void last_hidden(const at::Tensor& hidden_BPD, const at::Tensor& count_B, const at::Tensor& out_BD) {
+  const int64_t P = hidden_BPD.size(1), D = hidden_BPD.size(2);
+  TORCH_CHECK(out_BD.is_contiguous() && out_BD.size(1) == D && out_BD.size(0) == count_B.size(0));
+  for (int64_t n = 0; n < count_B.size(0); ++n) {
+    const int64_t count = count_B.const_data_ptr<int64_t>()[n];
+    TORCH_CHECK_INDEX(count <= P, count, " tokens count, but ", P, " were read");
+    const float* row = hidden_BPD.const_data_ptr<float>() + (n * P + count - 1) * D;
+    if (count > 0) std::copy(row, row + D, out_BD.mutable_data_ptr<float>() + n * D);
+  }
+}
+
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(litdraft, m) {
   m.def("draw(Tensor weights, Tensor uniforms) -> Tensor");
   m.def("uniforms(int seed, Tensor row, Tensor round, int count) -> Tensor");
+  m.def("last_hidden(Tensor hidden, Tensor count, Tensor(a!) out) -> ()");
   m.def("settle(Tensor drafts, Tensor? probs, Tensor? valid, Tensor? vocabulary, Tensor says, "
         "Tensor uniforms, Tensor(a!) tokens, Tensor(b!) length, Tensor(c!) known, Tensor(d!) done, "
         "Tensor(e!) round, Tensor limit, Tensor ends) -> (Tensor, Tensor, Tensor)");
@@ -141,5 +154,6 @@ TORCH_LIBRARY_FRAGMENT(litdraft, m) {
 TORCH_LIBRARY_IMPL(litdraft, CPU, m) {
   m.impl("draw", &draw);
   m.impl("uniforms", &uniforms);
+  m.impl("last_hidden", &last_hidden);
   m.impl("settle", &settle);
 }
