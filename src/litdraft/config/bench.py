@@ -25,7 +25,6 @@ from litdraft.drafters.lookup import Lookup
 from litdraft.drafters.lstm import LSTM
 from litdraft.errors import UserError
 from litdraft.models.tokenizer import Tokenizer
-from litdraft.native.build import usable
 from litdraft.protocols import Drafter, Target
 
 
@@ -73,7 +72,7 @@ def open_bench(config: DictConfig, fabric: Fabric) -> Bench:
     parameters = sum(parameter.numel() for parameter in drafter.parameters())
     for some in (drafter, *floors.values()):
         ready(some, target)
-        if config.fused and usable(target.device, target.dtype):
+        if target.packed is not None:
             some.fuse(target.dtype)
     return Bench(config, fabric, target, reference, drafter, parameters, floors, tokenizer)
 

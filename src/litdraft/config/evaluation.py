@@ -29,7 +29,6 @@ from litdraft.evaluation.losslessness import Verdicts, judge, measured_error
 from litdraft.evaluation.provenance import provenance
 from litdraft.evaluation.stats import Counts, repeated_4grams
 from litdraft.evaluation.stream import Stream, closing
-from litdraft.native.build import usable
 from litdraft.sampling import Sampling
 
 
@@ -256,7 +255,7 @@ def _told(
         "drafter": type(bench.drafter).__name__.lower(),
         "parameters": bench.parameters,
         "dtype": str(bench.target.dtype).removeprefix("torch."),
-        "fused": config.fused and usable(bench.target.device, bench.target.dtype),
+        "fused": bench.target.packed is not None,
         "compile": config.compile,
         "compiled": main["compiled"],
         "compile_seconds": Compiled.seconds,

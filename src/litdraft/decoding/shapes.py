@@ -1,10 +1,8 @@
-"""Which rows and how much room a batch has: nothing idle, and few shapes where they cost."""
+"""Which rows a batch goes on with: nothing idle, and few shapes where they cost."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from litdraft.models.cache import BUCKET
 
 CROWD = 0.75  # rows that are done leave as soon as no more than this share would stay
 
@@ -21,8 +19,3 @@ def staying(done: Sequence[bool], few_shapes: bool = False) -> list[int] | None:
     if going and size > CROWD * len(done):
         return None
     return going + over[: size - len(going)]
-
-
-def roomy(slots: int) -> int:
-    """A whole number of buckets: every new size of a tensor is compiled anew."""
-    return -(-slots // BUCKET) * BUCKET

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from litdraft.decoding.compiled import Compiled, stays
 from litdraft.decoding.generation import Generation
-from litdraft.decoding.shapes import roomy, staying
+from litdraft.decoding.shapes import staying
 from litdraft.decoding.verify import verify
 from litdraft.errors import UserError
+from litdraft.models.cache import roomy
 from litdraft.native.build import loaded
 from litdraft.protocols import (
     Cache,

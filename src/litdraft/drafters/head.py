@@ -51,9 +51,9 @@ class Head(nn.Module):
 
     def bind(self, target: Target) -> None:
         """Borrow the target's unembedding, which stays outside the module registry."""
-        ids_U = self.vocabulary_U
         if self.kind == "own":
             return
+        ids_U = self.vocabulary_U
         self.__dict__["borrowed"] = target.unembed if ids_U is None else target.narrowed(ids_U)
         self.__dict__["target_dtype"] = target.dtype
 

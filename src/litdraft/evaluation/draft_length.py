@@ -42,7 +42,6 @@ def draft_lengths(
     *,
     batch: int = 1,
     longest: int = LONGEST,
-    compiled: bool = False,
     advance: Callable[[], None] | None = None,
 ) -> list[DraftLength]:
     """Every k from 1 to `longest`, measured on prompts that are not those to be reported.
@@ -55,9 +54,7 @@ def draft_lengths(
     plain = Autoregress(target, sampling)
     batches = [prompts[at : at + batch] for at in range(0, len(prompts), batch)]
     texts = [text for some in batches for text in plain.generate(some, max_new_tokens).tokens]
-    loops = {
-        k: Speculate(target, drafter, k, sampling, compiled=compiled) for k in range(1, longest + 1)
-    }
+    loops = {k: Speculate(target, drafter, k, sampling) for k in range(1, longest + 1)}
     seconds: dict[int, list[float]] = {k: [] for k in loops}
     for turn in range(TURNS + 1):
         some = batches[turn % len(batches)]

@@ -8,6 +8,11 @@ from torch import Tensor
 BUCKET = 64  # slots; a pass attends to a whole number of buckets, so that shapes are few
 
 
+def roomy(slots: int) -> int:
+    """A whole number of buckets: every new size of a tensor is compiled anew."""
+    return -(-slots // BUCKET) * BUCKET
+
+
 class StaticCache:
     """Keys and values at fixed addresses, L x B x T x H x E, and one length per row.
 
@@ -55,7 +60,7 @@ class StaticCache:
 
     def within(self, slots: int) -> None:
         """Promise that no row reaches beyond so many slots for now: the others cost nothing."""
-        self._within = min(-(-slots // BUCKET) * BUCKET, len(self._slots_T))
+        self._within = min(roomy(slots), len(self._slots_T))
 
     def select(self, rows_n: Tensor) -> None:
         """Go on with these rows alone."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from litdraft.models.llama import Llama, LlamaConfig
-from litdraft.native.build import IN, OUT, linear, packed, packed_size
+from litdraft.native.build import IN, OUT, linear, packed, packed_size, up
 
 ROWS = 512  # tokens a pass at most: longer texts are read piece by piece
 
@@ -23,7 +23,7 @@ def interleaved(gate_up_OI: Tensor) -> Tensor:
     """Gates and ups in turn, a block of each: the step multiplies them where they meet."""
     gate_up = gate_up_OI.view(2, -1, gate_up_OI.shape[1])
     inner = gate_up.shape[1]
-    padded = gate_up.new_zeros(2, -(-inner // OUT) * OUT, gate_up.shape[2])
+    padded = gate_up.new_zeros(2, up(inner, OUT), gate_up.shape[2])
     padded[:, :inner] = gate_up
     return padded.view(2, -1, OUT, padded.shape[2]).transpose(0, 1).flatten(0, 2)
 
@@ -35,10 +35,10 @@ class FusedCache:
     """
 
     def __init__(self, config: LlamaConfig, rows: int, room: int, dtype: torch.dtype) -> None:
-        slots, width = -(-room // IN) * IN, config.head_width
+        slots, width = up(room, IN), config.head_width
         heads = (config.layers, rows, config.kv_heads)
-        self.keys_LBHn = torch.zeros(*heads, slots * -(-width // IN) * IN, dtype=dtype)
-        self.values_LBHn = torch.zeros(*heads, slots * -(-width // OUT) * OUT, dtype=dtype)
+        self.keys_LBHn = torch.zeros(*heads, slots * up(width, IN), dtype=dtype)
+        self.values_LBHn = torch.zeros(*heads, slots * up(width, OUT), dtype=dtype)
         self.length_B = torch.zeros(rows, dtype=torch.long)
 
     def within(self, slots: int) -> None:
@@ -78,19 +78,20 @@ class FusedLlama(nn.Module):
 
     def _packed(self, model: Llama) -> Tensor:
         """All that the step streams, in its order; the model's matrices go as they are packed."""
-        modules: list[Any] = [model.embedding]
+        matrices: list[tuple[Any, bool]] = [(model.embedding, False)]
         for block in model.blocks:
-            modules += [block.qkv, block.out, block.gate_up, block.down]
-        sizes = [packed_size(*module.weight.shape) for module in modules]
-        # Gates and ups are padded apart.
-        gate_up = 2 * packed_size(self.config.inner, self.config.width)
-        sizes = [gate_up if n % 4 == 3 else size for n, size in enumerate(sizes)]
+            matrices += [
+                (block.qkv, False), (block.out, False), (block.gate_up, True), (block.down, False)
+            ]  # fmt: skip
+        width, inner = self.config.width, up(self.config.inner, OUT)  # gates and ups padded apart
+        sizes = [
+            packed_size(2 * inner, width) if paired else packed_size(*module.weight.shape)
+            for module, paired in matrices
+        ]
         flat, at = torch.empty(sum(sizes), dtype=self.dtype), 0
-        for number, (module, size) in enumerate(zip(modules, sizes, strict=True)):
-            weight = _taken(module)
-            flat[at : at + size] = packed(
-                interleaved(weight) if number % 4 == 3 else weight, self.dtype
-            )
+        for (module, paired), size in zip(matrices, sizes, strict=True):
+            weight = interleaved(_taken(module)) if paired else _taken(module)
+            flat[at : at + size] = packed(weight, self.dtype)
             at += size
         return flat
 

@@ -21,7 +21,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <mutex>

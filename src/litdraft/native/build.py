@@ -146,10 +146,15 @@ def _describe() -> None:
         return packed.new_empty(tokens.shape[0], width, dtype=torch.float32)
 
 
+def up(n: int, to: int) -> int:
+    """The next multiple."""
+    return -(-n // to) * to
+
+
 def packed(weight_OI: Tensor, dtype: torch.dtype) -> Tensor:
     """A matrix in the order in which it is read, flat; padded with zeros to whole blocks."""
     outputs, inputs = weight_OI.shape
-    whole = torch.zeros(-(-outputs // OUT) * OUT, -(-inputs // IN) * IN, dtype=dtype)
+    whole = torch.zeros(up(outputs, OUT), up(inputs, IN), dtype=dtype)
     whole[:outputs, :inputs] = weight_OI
     pair = 4 // whole.element_size()
     blocks: Tensor = whole.view(len(whole) // OUT, OUT, -1, IN // pair, pair)
@@ -157,7 +162,7 @@ def packed(weight_OI: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def packed_size(outputs: int, inputs: int) -> int:
-    return -(-outputs // OUT) * OUT * -(-inputs // IN) * IN
+    return up(outputs, OUT) * up(inputs, IN)
 
 
 def linear(x_nC: Tensor, weight: Tensor, outputs: int) -> Tensor:

@@ -11,17 +11,9 @@
 #include <cstdint>
 #include <vector>
 
-namespace {
+#include "draws.h"
 
-// By inversion of the cumulated weights; never a token of weight zero.
-int64_t drawn(const float* weights, int64_t n, double uniform, std::vector<double>& mass) {
-  mass.resize(n);
-  double sum = 0;
-  for (int64_t i = 0; i < n; ++i) mass[i] = sum += weights[i];
-  const int64_t place = std::upper_bound(mass.begin(), mass.end(), uniform * sum) - mass.begin();
-  const int64_t last = std::lower_bound(mass.begin(), mass.end(), sum) - mass.begin();
-  return std::min(place, last);
-}
+namespace {
 
 at::Tensor draw(const at::Tensor& weights_nV, const at::Tensor& uniforms_n) {
   const int64_t rows = weights_nV.size(0), V = weights_nV.size(1);

@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "blocks.h"
+#include "draws.h"
 
 namespace {
 
@@ -29,7 +30,7 @@ std::tuple<at::Tensor, at::Tensor> draft_as(
   int64_t* tokens = tokens_BK.mutable_data_ptr<int64_t>();
   float* probs = probs_BKU.mutable_data_ptr<float>();
   const float *bias = begin_bias.const_data_ptr<float>(), *given = hidden_BD.const_data_ptr<float>();
-  const double* drawn = uniforms_BK.const_data_ptr<double>();
+  const double* uniform = uniforms_BK.const_data_ptr<double>();
   const int64_t* ids = vocabulary.numel() ? vocabulary.const_data_ptr<int64_t>() : nullptr;
   const Matrix<W> start{begin.const_data_ptr<W>(), begun_width, D};
   const Matrix<W> table{embedding.const_data_ptr<W>(), 0, D};
@@ -74,6 +75,7 @@ std::tuple<at::Tensor, at::Tensor> draft_as(
         }
     }
     barrier.wait();
+    std::vector<double> mass;
     std::vector<float> fresh(B * width);  // a layer's own output, shown when all have read the old one
     for (int64_t j = 0; j < K; ++j) {
       for (int64_t layer = 0; layer < layers; ++layer) {
@@ -128,18 +130,12 @@ std::tuple<at::Tensor, at::Tensor> draft_as(
         } else {
           const float* logits = said.data() + n * choices;
           float *mine = probs + (n * K + j) * choices, top_logit = logits[0];
-          double mass = 0, sum = 0;
+          double total = 0;
           for (int64_t u = 1; u < choices; ++u) top_logit = std::max(top_logit, logits[u]);
           for (int64_t u = 0; u < choices; ++u)
-            mass += mine[u] = std::exp((logits[u] - top_logit) / float(temperature));
-          for (int64_t u = 0; u < choices; ++u) mine[u] = float(mine[u] / mass);
-          double total = 0;
-          for (int64_t u = 0; u < choices; ++u) total += mine[u];
-          // The first token behind whose mass the uniform does not lie; never one of no mass.
-          for (int64_t u = 0; u < choices; ++u) {
-            if (mine[u] > 0) place = u;
-            if ((sum += mine[u]) > drawn[n * K + j] * total) break;
-          }
+            total += mine[u] = std::exp((logits[u] - top_logit) / float(temperature));
+          for (int64_t u = 0; u < choices; ++u) mine[u] = float(mine[u] / total);
+          place = drawn(mine, choices, uniform[n * K + j], mass);
         }
         token[n] = tokens[n * K + j] = ids ? ids[place] : place;
         read_token(n);

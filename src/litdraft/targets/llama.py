@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from litdraft.errors import UserError
-from litdraft.models.cache import BUCKET
+from litdraft.models.cache import roomy
 from litdraft.models.fused import FusedLlama
 from litdraft.models.llama import Llama
 from litdraft.models.weights import load_llama, open_checkpoint
@@ -80,7 +80,7 @@ class LlamaTarget:
                 f"{room} positions are needed, but {self.spec.name} has a context of "
                 f"{self.spec.context}: shorten the prompt or lower max_new_tokens"
             )
-        room = min(-(-room // BUCKET) * BUCKET, self.spec.context)  # so that shapes are few
+        room = min(roomy(room), self.spec.context)  # so that shapes are few
         cache: Cache = self.model.allocate(rows, room)
         return cache
 
