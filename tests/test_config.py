@@ -13,7 +13,15 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from litdraft.config.build import build, drafter_of, maker, source_of, target_opener, tokenizer_of
+from litdraft.config.build import (
+    build,
+    drafter_of,
+    maker,
+    source_of,
+    target_opener,
+    teacher_of,
+    tokenizer_of,
+)
 from litdraft.config.preflight import check_overrides
 from litdraft.config.schema import checked, register
 from litdraft.errors import UserError
@@ -46,6 +54,9 @@ def needed(group: str, name: str, little: Path) -> list[str]:
         ("target", "llama2c"): [f"target.path={target}", f"target.tokenizer={target}"],
         ("drafter", "pretrained"): [f"drafter.path={target}"],
         ("data", "text"): [f"data.path={text}"],
+        ("data", "books"): [f"data.path={text}"],
+        ("data", "jsonl"): [f"data.path={text}"],
+        ("data", "spec_bench"): [f"data.path={text}"],
         ("experiment", "tiny_target"): [f"data.path={text}"],
     }.get((group, name), [])
 
@@ -73,6 +84,11 @@ def test_every_drafter_builds(name: str, little: Path) -> None:
 @pytest.mark.parametrize("name", names("data"))
 def test_every_source_builds(name: str, little: Path) -> None:
     assert source_of(compose("train", [f"data={name}", *needed("data", name, little)]))
+
+
+@pytest.mark.parametrize("name", names("teacher"))
+def test_every_teacher_builds(name: str) -> None:
+    assert teacher_of(compose("train", [f"teacher={name}"])).cached == (name != "online")
 
 
 @pytest.mark.parametrize("group", ["objective", "optimizer", "schedule", "trainer"])

@@ -77,8 +77,9 @@ class Objective:
         trained_BS: Tensor,
         lead: int = 1,
         vocabulary_U: Tensor | None = None,
+        start_BS: Tensor | None = None,
     ) -> Sums:
-        """Sums over all trained (s, j) with s >= j + lead.
+        """Sums over all trained (s, j) with s >= j + lead, counted from where a text starts.
 
         `teacher` maps chosen flat positions to logits_nV. `lead` is how many tokens are read
         before the first is predicted: 1 behind a target, 0 for a language model of its own.
@@ -87,6 +88,8 @@ class Objective:
         """
         chosen_n = trained_BS.flatten().nonzero()[:, 0]
         place_n = chosen_n % trained_BS.shape[1]
+        if start_BS is not None:
+            place_n = place_n - start_BS.flatten()[chosen_n]
         states_nKC = states_BSKC.flatten(0, 1)
         labels_n = place_in(vocabulary_U, labels_BS.flatten())
         k = states_nKC.shape[1]

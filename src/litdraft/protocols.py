@@ -36,6 +36,7 @@ class TargetSpec:
     context: int
     bos: int | None
     eos: tuple[int, ...]
+    fingerprint: str = ""  # of its weights: what was written by another target is not its own
 
 
 @dataclass
@@ -193,12 +194,17 @@ class Target(Protocol):
         """A cache for `rows` rows of `room` tokens; UserError if the model has no such context."""
 
     def read(
-        self, tokens_BP: Tensor, cache: Cache | None = None, taps: tuple[int, ...] = ()
+        self,
+        tokens_BP: Tensor,
+        cache: Cache | None = None,
+        taps: tuple[int, ...] = (),
+        start_BP: Tensor | None = None,
     ) -> Reading:
         """Read tokens behind what the cache holds (without one: from position 0, causally).
 
         The cache does not advance; its `keep` does. taps are residual streams after layer i,
-        0 = the embeddings, concatenated along C.
+        0 = the embeddings, concatenated along C. start_BP, for training without a cache, says
+        where each token's own text begins in a packed row: texts do not read each other.
         """
 
     def embed(self, tokens: Tensor) -> Tensor: ...
@@ -222,7 +228,8 @@ class Lesson:
 
     hidden_BSD[s] has read tokens_BT[..s] and predicts tokens_BT[s + 1]; S = T - 1. It is None
     where a language model is trained on text alone.
-    trained_BS marks the s whose predicted token counts in the loss.
+    trained_BS marks the s whose predicted token counts in the loss. start_BS, in packed rows,
+    says where the text of x_s begins.
     """
 
     tokens_BT: Tensor
@@ -230,6 +237,7 @@ class Lesson:
     hidden_BSD: Tensor | None
     taps_BSC: Tensor | None
     k: int
+    start_BS: Tensor | None = None
 
 
 class Warp(Protocol):

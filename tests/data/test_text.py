@@ -6,34 +6,36 @@ from pathlib import Path
 
 import pytest
 
+from litdraft.data.choices import HELD_OUT, Choices
+from litdraft.data.documents import Documents, cut
 from litdraft.data.source import Materials
-from litdraft.data.text import Text, cut, documents, packed
+from litdraft.data.text import Text, separated
 from litdraft.errors import UserError
 from litdraft.models.tokenizer import open_tokenizer
 
 
 def test_documents_are_separated_and_unwrapped(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text(
-        "\ufeffone\ntwo\n\nthree\n<|endoftext|>\nfour\n", encoding="utf-8"
-    )
-    assert list(documents(tmp_path, "<|endoftext|>", False)) == ["one\ntwo\n\nthree", "four"]
-    assert list(documents(tmp_path, "<|endoftext|>", True)) == ["one two\nthree", "four"]
+    text = "one\ntwo\n\nthree\n<|endoftext|>\nfour\n"
+    assert list(separated(text, "<|endoftext|>", False)) == ["one\ntwo\n\nthree", "four"]
+    assert list(separated(text, "<|endoftext|>", True)) == ["one two\nthree", "four"]
+    (tmp_path / "a.txt").write_text("\ufeffone\r\ntwo", encoding="utf-8")
+    assert list(Text(str(tmp_path)).texts()) == ["one\ntwo"]
 
 
 def test_rows_end_at_a_lines_end_where_one_is_near() -> None:
     ids = [1, 5, 5, 9, 5, 5, 5, 9, 5, 5]
     assert cut(ids, 5, frozenset({9}), bos=1) == [[1, 5, 5, 9], [1, 5, 5, 5, 9], [1, 5, 5]]
     assert cut(ids, 5, frozenset(), bos=1) == [[1, 5, 5, 9, 5], [1, 5, 5, 9, 5], [1, 5]]
-    assert packed([[1, 2], [3], [4, 5, 6], [7]], 4) == [[1, 2, 3], [4, 5, 6, 7]]
 
 
-def test_every_token_lands_in_exactly_one_split(little: Path) -> None:
+def test_every_token_lands_in_exactly_one_split(little: Path, tmp_path: Path) -> None:
     tokenizer = open_tokenizer(little / "tokenizer.model")
-    source = Text(str(little / "text"), length=64, opening=8, held_out_rows=10)
-    materials = Materials(tokenizer)
+    choices = Choices(length=64, opening=8, held_out_rows=10)
+    source = Documents(Text(str(little / "text")), choices)
+    materials = Materials(tokenizer, tmp_path)
     splits = [
         source.training(materials),
-        *(source.held_out(materials, s, 99) for s in ("validation", "test")),
+        *(source.held_out(materials, split, 99, 8) for split in HELD_OUT),
     ]
     assert [len(splits[1]), len(splits[2])] == [10, 10]
     rows = [tuple(row) for split in splits for row in split.lists()]
@@ -48,12 +50,17 @@ def test_every_token_lands_in_exactly_one_split(little: Path) -> None:
 
 
 def test_what_is_no_text_is_told(tmp_path: Path) -> None:
-    (tmp_path / "bad.txt").write_bytes(b"\xff\xfe\x00caf\xe9")
-    for path, answer in ((tmp_path / "no", "does not exist"), (tmp_path / "bad.txt", "UTF-8")):
+    bad = tmp_path / "bad.txt"
+    for content, answer in (
+        (b"\xff\xfe\x00caf\xe9", "bad.txt is a binary file"),
+        (b"two lines\nof caf\xe9", r"not UTF-8: byte 16 \(line 2\) is 0xe9"),
+        (b"   \n", "bad.txt is empty"),
+        (b"|||", "holds no text between"),
+    ):
+        bad.write_bytes(content)
         with pytest.raises(UserError, match=answer):
-            list(documents(path, "", False))
-    (tmp_path / "bad.txt").write_text("   \n", encoding="utf-8")
-    with pytest.raises(UserError, match="holds no text"):
-        list(documents(tmp_path, "", False))
+            list(Text(str(bad), separator="|").texts())
+    with pytest.raises(UserError, match=r"does not exist: give data\.path"):
+        list(Text(str(tmp_path / "no")).texts())
     with pytest.raises(UserError, match="opening=64"):
-        Text(str(tmp_path), length=32, opening=64)
+        Choices(length=32, opening=64)

@@ -34,6 +34,7 @@ def sample(times_n6: Tensor | None = None, mismatches: int = 0, **changed: Any) 
         "predicted_survival": [0.5, 0.2],
         "repeated_4grams": report.share(1, 4),
         "floor": {"lookup": 1.2, "untrained": 1.0},
+        "groups": {},
     }
     return {
         "temperature": 0.0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,13 +61,13 @@ def module_of(
     )  # fmt: skip
 
 
-def trainer_of(folder: Path, epochs: int, **options: Any) -> L.Trainer:
+def trainer_of(folder: Path, epochs: int, *more: L.Callback, **options: Any) -> L.Trainer:
     checkpoint = ModelCheckpoint(
         dirpath=folder, filename="best", save_last=True, enable_version_counter=False,
         monitor="val/mean_acceptance_length", mode="max", save_on_train_epoch_end=False,
     )  # fmt: skip
     return L.Trainer(
-        max_epochs=epochs, accelerator="cpu", logger=False, callbacks=[checkpoint],
+        max_epochs=epochs, accelerator="cpu", logger=False, callbacks=[checkpoint, *more],
         enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
         inference_mode=False, use_distributed_sampler=False, **options,
     )  # fmt: skip
@@ -83,6 +83,7 @@ def fitted(
     epochs: int = 2,
     resume: Path | None = None,
     loss: str = "kl",
+    callbacks: Sequence[L.Callback] = (),
 ) -> tuple[DrafterModule, float]:
     """A trained module, and the mean acceptance length it had before."""
     sampling = sampling or Sampling()
@@ -91,6 +92,6 @@ def fitted(
     module = module_of(target, family, k, sampling, loss)
     trainer = trainer_of(folder, epochs)
     before = trainer.validate(module, data, verbose=False)[0]["val/mean_acceptance_length"]
-    trainer = trainer_of(folder, epochs)
+    trainer = trainer_of(folder, epochs, *callbacks)
     trainer.fit(module, data, ckpt_path=resume, weights_only=True)
     return module, before

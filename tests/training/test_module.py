@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import pytest
 import torch
 from tests.fakes import random_target
@@ -15,6 +16,7 @@ from litdraft.drafters.lstm import LSTM
 from litdraft.objectives import Objective
 from litdraft.protocols import Drafter, TargetSpec
 from litdraft.sampling import log_softmax
+from litdraft.training.callbacks import inside_epochs
 from litdraft.training.schedule import constant, warmup_cosine
 
 
@@ -76,6 +78,35 @@ def test_two_epochs_and_two_more_are_four(tmp_path: Path) -> None:
     )
     for name, weight in whole.drafter.state_dict().items():
         assert torch.equal(weight, parts.drafter.state_dict()[name]), name
+
+
+class Fails(L.Callback):
+    """Dies before a step, as a machine does."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
+        if trainer.global_step == self.step:
+            raise ConnectionError("gone")
+
+
+@pytest.mark.parametrize("step", [3, 8, 13])
+def test_a_run_that_ends_inside_an_epoch_goes_on_there(tmp_path: Path, step: int) -> None:
+    """Eight batches an epoch: inside the first, between two, inside the second."""
+    target = random_target(seed=2, dtype=torch.float32)
+    whole, _ = fitted(target, small, tmp_path / "whole", epochs=3)
+    parts = tmp_path / "parts"
+    saving = inside_epochs(parts, "last", minutes=0)
+    with pytest.raises(ConnectionError):
+        fitted(target, small, parts, epochs=3, callbacks=[saving, Fails(step)])
+    saving = inside_epochs(parts, "last", minutes=0)
+    again, _ = fitted(
+        target, small, parts, epochs=3, resume=parts / "last.ckpt", callbacks=[saving]
+    )
+    assert again.trainer.global_step == whole.trainer.global_step == 24
+    for name, weight in whole.drafter.state_dict().items():
+        assert torch.equal(weight, again.drafter.state_dict()[name]), name
 
 
 def test_sums_do_not_depend_on_the_chunk_and_gradients_are_exact() -> None:

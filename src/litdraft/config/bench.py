@@ -20,7 +20,10 @@ from litdraft.config.build import (
 )
 from litdraft.config.runs import load_weights, ready
 from litdraft.data.continuations import Writer
-from litdraft.data.source import Materials, Split
+from litdraft.data.examples import Split
+from litdraft.data.rows import Rows
+from litdraft.data.share import Share
+from litdraft.data.source import Materials
 from litdraft.drafters.lookup import Lookup
 from litdraft.drafters.lstm import LSTM
 from litdraft.errors import UserError
@@ -97,14 +100,11 @@ def _fresh(drafter: Drafter, target: Target, trained: Drafter) -> Drafter:
     return drafter
 
 
-def prompts_of(bench: Bench, split: Split, count: int) -> list[list[int]]:
-    """Held-out prompts; the first process writes what the others read."""
-    config = bench.config
-    writer = Writer(bench.target, Path(config.data.cache), config.seed)
-    materials = Materials(bench.tokenizer, bench.target, writer)
-    if bench.fabric.global_rank > 0:
-        bench.fabric.barrier()
-    prompts = source_of(config).held_out(materials, split, count).prompts()
-    if bench.fabric.global_rank == 0:
-        bench.fabric.barrier()
-    return prompts
+def prompts_of(bench: Bench, split: Split, count: int) -> Rows:
+    """Held-out prompts and the groups they belong to."""
+    config, fabric = bench.config, bench.fabric
+    share = Share(fabric.global_rank, fabric.world_size, fabric.barrier)
+    cache = Path(config.data.cache)
+    writer = Writer(bench.target, cache, config.seed, share=share)
+    materials = Materials(bench.tokenizer, cache, bench.target.spec, writer, share)
+    return source_of(config).held_out(materials, split, count, config.max_new_tokens)

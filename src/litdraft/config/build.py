@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,12 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from litdraft.data.choices import Choices
+from litdraft.data.documents import Documents
 from litdraft.data.module import TextModule
+from litdraft.data.prompted import Prompted
 from litdraft.data.source import Source
+from litdraft.data.teacher import Teacher
 from litdraft.errors import UserError
 from litdraft.models.tokenizer import (
     Tokenizer,
@@ -33,8 +38,11 @@ DTYPES = {
     "float16": torch.float16,
     "float64": torch.float64,
 }
-# Keys of a data group that are the datamodule's; the others are the source's.
-DATAMODULE_KEYS = ("batch_size", "validation_prompts", "validation_tokens", "cache")
+# Keys of a data group that are not the source's own: the datamodule's, and those of any text.
+LOADER_KEYS = (
+    "batch_size", "pack", "workers", "validation_prompts", "validation_tokens", "preview", "cache",
+)  # fmt: skip
+TEXT_KEYS = tuple(field.name for field in fields(Choices) if field.name != "seed")
 
 
 def build(node: DictConfig, **extra: Any) -> Any:
@@ -93,6 +101,27 @@ def target_opener(
     return open_on
 
 
+def _writer_opener(config: DictConfig, open_target: OpenTarget | None) -> OpenTarget | None:
+    """On a CPU text is written as it is when evaluated, fused and in the fastest type; elsewhere
+    the target that teaches writes as well, so that it lies in memory once."""
+    if open_target is None:
+        return None
+
+    def open_on(device: torch.device) -> Target:
+        assert open_target is not None
+        fast = target_opener(config, None, fused=True) if device.type == "cpu" else open_target
+        assert fast is not None
+        return fast(device)
+
+    return open_on
+
+
+def teacher_of(config: DictConfig) -> Teacher:
+    node = _without(config, "teacher", ("path",))
+    teacher: Teacher = build(node)
+    return teacher
+
+
 def tokenizer_of(config: DictConfig, target: Target | None, folder: Path) -> Tokenizer:
     """The target's tokenizer; without a target one trained on the text, kept in the run folder."""
     if target is not None:
@@ -105,26 +134,41 @@ def tokenizer_of(config: DictConfig, target: Target | None, folder: Path) -> Tok
     if path.exists():
         return open_tokenizer(path)
     source = source_of(config)
-    if not hasattr(source, "documents"):
+    if not isinstance(source, Documents) or not hasattr(source.source, "texts"):
         raise UserError("target=null needs data=text data.path=...: a text to learn from")
-    return train_sentencepiece(source.documents(), config.tokenizer_pieces, path)
+    return train_sentencepiece(source.source.texts(), config.tokenizer_pieces, path)
 
 
 def source_of(config: DictConfig) -> Source:
     if config.data is None:
         raise UserError("data=null was given: choose data=target_generated or data=text")
-    node = _without(config, "data", DATAMODULE_KEYS)
-    source: Source = build(node)
-    return source
+    node = _without(config, "data", LOADER_KEYS)
+    if "truncate" not in node:
+        source: Source = build(node)
+        return source
+    chosen = {key: node.pop(key) for key in TEXT_KEYS}
+    chosen["temperatures"] = tuple(chosen["temperatures"])
+    choices, examples = Choices(**chosen, seed=config.seed), build(node)
+    return Documents(examples, choices) if examples.documents else Prompted(examples, choices)
 
 
 def datamodule_of(
-    config: DictConfig, tokenizer: Tokenizer, open_target: OpenTarget | None
+    config: DictConfig,
+    tokenizer: Tokenizer,
+    open_target: OpenTarget | None,
+    teacher: Teacher,
+    taps: tuple[int, ...],
 ) -> TextModule:
     return TextModule(
         source_of(config),
         tokenizer,
         open_target,
+        open_writer=_writer_opener(config, open_target),
+        teacher=teacher,
+        taps=taps,
+        teacher_path=config.teacher.get("path"),
+        pack=config.data.pack,
+        workers=config.data.workers,
         batch_size=config.data.batch_size,
         validation_prompts=config.data.validation_prompts,
         max_new_tokens=config.data.validation_tokens,

@@ -7,27 +7,22 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.fabric import Fabric
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import Progress
-from torch import Tensor
 
 from litdraft.config.bench import Bench, open_bench, prompts_of
 from litdraft.config.build import sampling_of
+from litdraft.config.measuring import block
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.compiled import Compiled
-from litdraft.decoding.replay import Replay, replay_texts
 from litdraft.decoding.speculate import Speculate
 from litdraft.errors import UserError
 from litdraft.evaluation import plots, report
-from litdraft.evaluation.benchmark import Measurement, measure
-from litdraft.evaluation.compiling import faster, worth_compiling
+from litdraft.evaluation.compiling import worth_compiling
 from litdraft.evaluation.draft_length import LONGEST, TURNS, best, draft_lengths
-from litdraft.evaluation.losslessness import Verdicts, judge, measured_error
 from litdraft.evaluation.provenance import provenance
-from litdraft.evaluation.stats import Counts, repeated_4grams
 from litdraft.evaluation.stream import Stream, closing
 from litdraft.sampling import Sampling
 
@@ -40,14 +35,15 @@ def evaluate(config: DictConfig, folder: Path) -> float:
     choice = _choose_k(bench, sampling)
     if config.prompt is not None:
         return _stream(bench, choice.k)
-    prompts = prompts_of(bench, "test", config.prompts)
+    rows = prompts_of(bench, "test", config.prompts)
+    prompts = rows.prompts()
     mine = range(fabric.global_rank, len(prompts), fabric.world_size)
     other = replace(sampling, temperature=1.0 if sampling.greedy else 0.0)
     with Progress(transient=True, disable=fabric.global_rank > 0) as progress:
         compiled = _compiled(bench, choice.k, [prompts[row] for row in mine])
         work = progress.add_task("decoding", total=2 * -(-len(mine) // config.batch))
         blocks = [
-            _block(bench, choice.k, compiled, prompts, mine, some, lambda: progress.advance(work))
+            block(bench, choice.k, compiled, rows, mine, some, lambda: progress.advance(work))
             for some in (sampling, other)
         ]
     main, beside = blocks
@@ -72,7 +68,7 @@ def _choose_k(bench: Bench, sampling: Sampling) -> Choice:
     config = bench.config
     if config.k != "auto":
         return Choice(int(config.k), [])
-    prompts = prompts_of(bench, "validation", 8 * config.batch)
+    prompts = prompts_of(bench, "validation", 8 * config.batch).prompts()
     lengths = []
     if bench.fabric.global_rank == 0:
         with Progress(transient=True) as progress:
@@ -129,105 +125,6 @@ def _stream(bench: Bench, k: int) -> float:
     return float(alone.decode_seconds / max(drafted.decode_seconds, 1e-9))
 
 
-def _block(
-    bench: Bench,
-    k: int,
-    compiled: bool,
-    prompts: Sequence[Sequence[int]],
-    mine: range,
-    sampling: Sampling,
-    advance: Any,
-) -> dict[str, Any]:
-    """Everything measured under one sampling, summed over processes."""
-    config = bench.config
-    some = [prompts[row] for row in mine]
-    plain, drafted = _decoders(bench, k, compiled, sampling, some[: config.batch])
-    measurement = measure(
-        plain,
-        drafted,
-        some,
-        list(mine),
-        batch=config.batch,
-        max_new_tokens=config.max_new_tokens,
-        repeats=config.repeats,
-        advance=advance,
-    )
-    texts = measurement.baseline.tokens
-    drafters = {"drafter": bench.drafter, **bench.floors}
-    replays = {
-        name: replay_texts(bench.target, drafter, some, texts, k, sampling).totals()
-        for name, drafter in drafters.items()
-    }
-    tolerance, verdicts = 0.0, Verdicts()
-    if sampling.greedy and some:
-        tolerance = 2 * _error(bench, k, some, texts)
-        verdicts = judge(bench.reference(), some, measurement.drafted.tokens, texts, tolerance)
-    sums = {
-        **{f"replay {name}": totals for name, totals in replays.items()},
-        "counts": measurement.drafted.counts(k).vector().double(),
-        "repeats": torch.tensor(repeated_4grams(measurement.drafted.tokens)).double(),
-        "verdicts": torch.tensor(
-            [verdicts.prompts, verdicts.identical, verdicts.near_ties, verdicts.mismatches]
-        ).double(),
-        "tolerance": torch.eye(bench.fabric.world_size)[bench.fabric.global_rank] * tolerance,
-        "times": _spread(bench, measurement, len(prompts)),
-    }
-    summed = _summed(bench.fabric, sums)
-    times_n6 = summed["times"]
-    return {
-        "temperature": sampling.temperature,
-        "greedy": sampling.greedy,
-        "counts": Counts.of_vector(summed["counts"].long()),
-        "replays": {name: Replay.of_totals(summed[f"replay {name}"]) for name in drafters},
-        "repeats": summed["repeats"].long().tolist(),
-        "verdicts": Verdicts(*summed["verdicts"].long().tolist()),
-        "tolerance": float(summed["tolerance"].max()),
-        "times": times_n6[times_n6[:, 1] > 0],
-        "compiled": {"baseline": plain.compiled, "drafted": drafted.compiled},
-    }
-
-
-def _decoders(
-    bench: Bench, k: int, compiled: bool, sampling: Sampling, prompts: Sequence[Sequence[int]]
-) -> tuple[Autoregress, Speculate]:
-    """The baseline and the loop, each compiled only where that made it faster."""
-    ways = (False, True) if compiled else (False,)
-    seed, limit = bench.config.seed, bench.config.max_new_tokens
-    plain = {way: Autoregress(bench.target, sampling, seed, way) for way in ways}
-    loops = {way: Speculate(bench.target, bench.drafter, k, sampling, seed, way) for way in ways}
-    chosen = (
-        faster(list(plain.values()), prompts, limit).compiled,
-        faster(list(loops.values()), prompts, limit).compiled,
-    )
-    chosen = bench.fabric.broadcast(chosen)  # all processes as the first one
-    return plain[chosen[0]], loops[chosen[1]]
-
-
-def _error(bench: Bench, k: int, prompts: list[Sequence[int]], texts: list[list[int]]) -> float:
-    """The largest error over a few texts."""
-    some = list(zip(prompts, texts, strict=True))[:4]
-    return max(
-        measured_error(bench.reference(), bench.target, prompt, text, k) for prompt, text in some
-    )
-
-
-def _spread(bench: Bench, measurement: Measurement, prompts: int) -> Tensor:
-    """This process's times in its own place of everybody's, so that a sum gathers them."""
-    most = -(-prompts // bench.config.batch)
-    times_n6 = torch.zeros(bench.fabric.world_size, most, 6, dtype=torch.float64)
-    mine = measurement.times()
-    times_n6[bench.fabric.global_rank, : len(mine)] = mine
-    return times_n6.flatten(0, 1)
-
-
-def _summed(fabric: Fabric, sums: dict[str, Tensor]) -> dict[str, Tensor]:
-    if fabric.world_size == 1:
-        return sums
-    here = {name: value.to(fabric.device) for name, value in sums.items()}
-    summed: Any = fabric.all_reduce(here, reduce_op="sum")
-    return {name: value.cpu() for name, value in summed.items()}
-
-
 def _told(
     bench: Bench, choice: Choice, main: dict[str, Any], beside: dict[str, Any], prompts: int
 ) -> dict[str, Any]:
@@ -264,13 +161,29 @@ def _told(
     }
 
 
-def _acceptance(block: dict[str, Any]) -> dict[str, Any]:
-    replays = block["replays"]
+def _acceptance(found: dict[str, Any]) -> dict[str, Any]:
+    groups = {name: _group(part) for name, part in found["groups"].items()}
     return {
-        "temperature": block["temperature"],
-        **report.acceptance(block["counts"]),
+        "temperature": found["temperature"],
+        **_figures(found),
+        "groups": groups if len(groups) > 1 else {},
+    }
+
+
+def _figures(part: dict[str, Any]) -> dict[str, Any]:
+    replays = part["replays"]
+    return {
+        **report.acceptance(part["counts"]),
         "predicted_mean_acceptance_length": replays["drafter"].mean_acceptance_length,
         "predicted_survival": replays["drafter"].survival_K.tolist(),
-        "repeated_4grams": report.share(*block["repeats"]),
+        "repeated_4grams": report.share(*part["repeats"]),
         "floor": {name: replays[name].mean_acceptance_length for name in report.FLOORS},
     }
+
+
+def _group(part: dict[str, Any]) -> dict[str, Any]:
+    """A category's figures; its speed where prompts were timed one by one."""
+    _, plain, plain_tokens, _, decode, tokens = part["seconds"]
+    timed = decode > 0 and plain_tokens > 0 and tokens > 0
+    speed = (plain / plain_tokens) / (decode / tokens) if timed else None
+    return {"prompts": part["prompts"], **_figures(part), "speedup": speed}

@@ -46,8 +46,10 @@ class Train(Common):
     resume: bool = False
     evaluate: bool | None = None  # after training; null: in sweeps only
     probe_prompts: int = 8
+    save_minutes: float = 5.0  # inside an epoch; after each one anyway
     tokenizer_pieces: int | None = None
     objective: Any = None
+    teacher: Any = None
     optimizer: Any = None
     schedule: Any = None
     trainer: Any = None

@@ -24,15 +24,17 @@ from litdraft.config.build import (
     plain,
     sampling_of,
     target_opener,
+    teacher_of,
     tokenizer_of,
 )
+from litdraft.data import preview
 from litdraft.data.module import TextModule
 from litdraft.errors import UserError
 from litdraft.evaluation.provenance import provenance
 from litdraft.models.files import replacing
 from litdraft.models.tokenizer import Tokenizer
 from litdraft.models.weights import save_hf_folder
-from litdraft.training.callbacks import LastValidation, Probe
+from litdraft.training.callbacks import LastValidation, Probe, inside_epochs
 from litdraft.training.module import DrafterModule
 
 CHECKPOINTS = "checkpoints"
@@ -51,7 +53,7 @@ def train(config: DictConfig, folder: Path) -> float:
     open_target = target_opener(config, dtype_of(config.dtype))
     target = open_target(own_device(config.trainer.accelerator)) if open_target else None
     tokenizer = tokenizer_of(config, target, folder)
-    datamodule = datamodule_of(config, tokenizer, open_target)
+    teacher = teacher_of(config)
     module = DrafterModule(
         lambda spec: drafter_of(config, spec, tokenizer),
         open_target,
@@ -61,15 +63,26 @@ def train(config: DictConfig, folder: Path) -> float:
         k=config.k,
         sampling=sampling_of(config),
         config=plain(config),
+        teacher=teacher,
     )
     module.to(own_device(config.trainer.accelerator))
     module.configure_model()  # a wrong drafter is told before the target writes its text
+    taps = module.drafter.needs.taps
+    datamodule = datamodule_of(config, tokenizer, open_target, teacher, taps)
+    if config.data.preview:
+        rows = datamodule.source.training(datamodule.materials())
+        preview.show(rows, config.data.preview, tokenizer, Console(highlight=False))
+        return float("nan")
     checkpoint = _checkpoint(module, folder)
     trainer: L.Trainer = build(
         config.trainer,
         default_root_dir=str(folder),
         logger=_loggers(config, folder),
-        callbacks=[checkpoint, *_callbacks(config, datamodule, module)],
+        callbacks=[
+            checkpoint,
+            inside_epochs(folder / CHECKPOINTS, LAST, config.save_minutes),
+            *_callbacks(config, datamodule, module),
+        ],
     )
     trainer.fit(module, datamodule, ckpt_path=last if config.resume else None, weights_only=True)
     if module.target is None and trainer.is_global_zero:

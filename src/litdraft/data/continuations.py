@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
-from rich.progress import track
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from litdraft.data.rows import Rows
+from litdraft.data.share import Share
 from litdraft.decoding.autoregress import Autoregress
+from litdraft.models.files import replacing
 from litdraft.protocols import Target
 from litdraft.sampling import Sampling
 
@@ -22,13 +23,18 @@ PART = 128  # rows a file; an interruption loses at most these
 class Writer:
     """Lets the target continue prompts, or remembers how it did.
 
-    The key of a text is everything it depends on: the target (by what it answers, not by where it
-    lies), the prompts, the sampling, the seed and the limit.
+    The key of a text is everything it depends on: the target (by a hash of its weights, not by
+    where it lies), the prompts, the sampling, the seed and the limit. A part's rows are always
+    written together and draw random numbers of their own, so a text that was interrupted, or that
+    several processes wrote, is the same to the byte. manifest.json says what it is.
     """
 
-    def __init__(self, target: Target, folder: Path, seed: int, batch: int = 32) -> None:
+    def __init__(
+        self, target: Target, folder: Path, seed: int, batch: int = 32, share: Share | None = None
+    ) -> None:
         self.target, self.folder = target, folder
         self.seed, self.batch = seed, batch
+        self.share = share or Share()
 
     def continued(
         self,
@@ -38,18 +44,32 @@ class Writer:
         first_row: int = 0,
     ) -> Rows:
         """Each prompt and what the target writes behind it, its end token included."""
-        key = self._key(prompts, max_new_tokens, sampling, first_row)
-        parts = []
+        facts = self._facts(prompts, max_new_tokens, sampling, first_row)
+        folder = self.folder / "written" / key_of(facts)
         starts = range(0, len(prompts), PART)
-        for start in track(starts, "target writes", disable=len(starts) < 2, transient=True):
-            path = self.folder / key / f"{start:08d}.safetensors"
-            part = Rows.load(path)
-            if part is None:
+        paths = {start: folder / f"{start:08d}.arrow" for start in starts}
+        parts = {start: _whole(paths[start], min(PART, len(prompts) - start)) for start in starts}
+        missing = [
+            start
+            for number, start in enumerate(starts)
+            if self.share.mine(number) and parts[start] is None
+        ]
+        with _progress(len(missing) > 1 and self.share.rank == 0) as progress:
+            rows = sum(len(prompts[start : start + PART]) for start in missing)
+            work, tokens = progress.add_task("target writes", total=rows, rate=""), 0
+            for start in missing:
                 some = prompts[start : start + PART]
                 part = self._write(some, max_new_tokens, sampling, first_row + start)
-                part.save(path)
-            parts.append(part)
-        return Rows.joined(parts)
+                part.save(paths[start])
+                tokens += int(part.lengths_B.sum()) - sum(map(len, some))
+                seconds = progress.tasks[work].elapsed or 1e-9
+                progress.update(work, advance=len(some), rate=f"{tokens / seconds:,.0f} tokens/s")
+        self.share.barrier()
+        loaded = [parts[s] or _whole(paths[s], min(PART, len(prompts) - s)) for s in starts]
+        rows_ = Rows.joined([part for part in loaded if part is not None])
+        if self.share.rank == 0:
+            _manifest(folder / "manifest.json", facts, rows_)
+        return rows_
 
     def _write(
         self, prompts: Sequence[Sequence[int]], limit: int, sampling: Sampling, first_row: int
@@ -63,27 +83,64 @@ class Writer:
             rows += [[*prompt, *text] for prompt, text in zip(some, written, strict=True)]
         return Rows.of(rows, [len(prompt) for prompt in prompts])
 
-    def _key(
+    def _facts(
         self, prompts: Sequence[Sequence[int]], limit: int, sampling: Sampling, first_row: int
-    ) -> str:
-        facts = {
+    ) -> dict[str, object]:
+        given = json.dumps([list(prompt) for prompt in prompts])
+        return {
             "target": asdict(self.target.spec),
-            "answers": answers(self.target),
-            "dtype": str(self.target.dtype),
-            "prompts": [list(prompt) for prompt in prompts],
+            "dtype": str(self.target.dtype).removeprefix("torch."),
+            "prompts": hashlib.sha256(given.encode()).hexdigest(),
             "sampling": asdict(sampling),
-            "numbers": [self.seed, limit, first_row],
+            "seed": self.seed,
+            "max_new_tokens": limit,
+            "first_row": first_row,
+            "batch": self.batch,
         }
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-@torch.no_grad()
-def answers(target: Target, positions: int = 32, best: int = 4) -> list[int]:
-    """A target's fingerprint: its likeliest tokens after a fixed row of tokens."""
-    positions = min(positions, target.spec.context)
-    step = max(target.spec.vocabulary // positions, 1)
-    tokens_BP = torch.arange(positions, device=target.device)[None] * step
-    hidden_PD = target.read(tokens_BP % target.spec.vocabulary).hidden_BPD[0]
-    logits_PV = target.unembed(hidden_PD)
-    top: list[int] = logits_PV.topk(min(best, target.spec.vocabulary)).indices.flatten().tolist()
-    return top
+def dealt_out(
+    writer: Writer,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    temperatures: Sequence[float],
+    first_row: int = 0,
+) -> Rows:
+    """Every prompt continued, at temperatures dealt out in turn; each draws numbers of its own."""
+    parts = []
+    for number, temperature in enumerate(temperatures):
+        mine = prompts[number :: len(temperatures)]
+        if mine:
+            row = first_row + ((number + 1) << 30)
+            parts.append(writer.continued(mine, max_new_tokens, Sampling(temperature), row))
+    return Rows.joined(parts)
+
+
+def key_of(facts: dict[str, object]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _whole(path: Path, rows: int) -> Rows | None:
+    """A part, unless it is missing or damaged."""
+    part = Rows.load(path)
+    return part if part is not None and len(part) == rows else None
+
+
+def _manifest(path: Path, facts: dict[str, object], rows: Rows) -> None:
+    told = {**facts, "rows": len(rows), "tokens": rows.tokens()}
+    text = json.dumps(told, indent=2) + "\n"
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def _progress(shown: bool) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        transient=True,
+        disable=not shown,
+    )

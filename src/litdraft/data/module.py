@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, Dataset, Subset
 
+from litdraft.data.batches import Packed, TrainingBatches, TrainingLoader, collate
 from litdraft.data.continuations import Writer
-from litdraft.data.rows import Rows, TrainingBatches, collate
+from litdraft.data.rows import Row, Rows
+from litdraft.data.share import Share
 from litdraft.data.source import Materials, Source
+from litdraft.data.teacher import Online, Teacher
+from litdraft.data.teacher_cache import TeacherCache
 from litdraft.errors import UserError
 from litdraft.models.tokenizer import Tokenizer
 from litdraft.protocols import Target
@@ -26,7 +31,8 @@ class TextModule(L.LightningDataModule):
 
     The target writes under `sampling`, the way in which the drafter will be used, because only
     the target's own text can tell what it would accept. Without a target the held-out rows
-    themselves are the validation text.
+    themselves are the validation text. `open_writer` opens the target that writes, where that is
+    another one than the teacher that training asks: the same weights, faster.
     """
 
     def __init__(
@@ -36,6 +42,12 @@ class TextModule(L.LightningDataModule):
         open_target: OpenTarget | None,
         *,
         batch_size: int,
+        open_writer: OpenTarget | None = None,
+        teacher: Teacher | None = None,
+        taps: tuple[int, ...] = (),
+        teacher_path: str | None = None,
+        pack: bool = False,
+        workers: int = 0,
         validation_prompts: int = 32,
         max_new_tokens: int = 128,
         sampling: Sampling | None = None,
@@ -43,39 +55,74 @@ class TextModule(L.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if batch_size < 1 or validation_prompts < 1:
+        if batch_size < 1 or validation_prompts < 1 or workers < 0:
             raise UserError(
                 f"data.batch_size={batch_size} and data.validation_prompts={validation_prompts} "
-                "must be at least 1"
+                f"must be at least 1, and data.workers={workers} at least 0"
             )
         self.source, self.tokenizer, self.open_target = source, tokenizer, open_target
+        self.open_writer = open_writer or open_target
+        self.teacher, self.taps = teacher or Online(), taps
+        self.teacher_path = teacher_path
         self.batch_size, self.seed = batch_size, seed
+        self.pack, self.workers = pack, workers
         self.validation_prompts, self.max_new_tokens = validation_prompts, max_new_tokens
         self.sampling = sampling or Sampling()
         self.cache = Path(cache)
         self._training: Rows | None = None
         self._validation: Rows | None = None
-
-    def prepare_data(self) -> None:
-        """One process writes what the others will read from the cache."""
-        self._read()
+        self._taught: Dataset[Row] | None = None
 
     def setup(self, stage: str) -> None:
-        if self._training is None:
-            self._training, self._validation = self._read()
-
-    def train_dataloader(self) -> DataLoader[object]:
-        assert self._training is not None
-        assert self.trainer is not None
-        rank, world = self.trainer.global_rank, self.trainer.world_size
-        if len(self._training) < world:
-            raise UserError(
-                f"{len(self._training)} rows cannot feed {world} devices: raise data.samples"
+        """Every process reads and writes its share of what is not in the cache yet."""
+        if self._training is not None:
+            return
+        materials = self.materials()
+        held_out = self.source.held_out(
+            materials, "validation", self.validation_prompts, self.max_new_tokens
+        )
+        if materials.writer is not None:
+            held_out = materials.writer.continued(
+                held_out.prompts(), self.max_new_tokens, self.sampling
             )
-        batches = TrainingBatches(len(self._training), self.batch_size, self.seed, rank, world)
-        return DataLoader(self._training, batch_sampler=batches, collate_fn=collate)
+        self._validation, self._training = held_out, self.source.training(materials)
+        if self.teacher.cached and self.open_target is not None:
+            self._taught = TeacherCache(
+                self._training,
+                self.teacher,
+                self.open_target(self._device),
+                self.taps,
+                self.cache,
+                materials.share,
+                self.teacher_path,
+            )
 
-    def val_dataloader(self) -> DataLoader[object]:
+    @property
+    def training(self) -> Rows:
+        assert self._training is not None
+        return self._training
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        assert self.trainer is not None
+        trainer = self.trainer
+        rank, world = trainer.global_rank, trainer.world_size
+        rows, lengths_B = self._taught or self.training, self.training.lengths_B
+        if self.pack:
+            rows = packed = Packed(rows, lengths_B, int(lengths_B.max()))
+            lengths_B = packed.lengths_B
+        if len(lengths_B) < world:
+            raise UserError(
+                f"{len(lengths_B)} rows cannot feed {world} devices: raise data.samples"
+            )
+        batches = TrainingBatches(lengths_B, self.batch_size, self.seed, rank, world)
+
+        def trained() -> int:
+            progress: Any = trainer.fit_loop.epoch_loop.batch_progress.current
+            return int(progress.processed)
+
+        return TrainingLoader(rows, batches, self.workers, trained)
+
+    def val_dataloader(self) -> DataLoader[Any]:
         """Every row on exactly one process."""
         assert self._validation is not None
         assert self.trainer is not None
@@ -85,27 +132,25 @@ class TextModule(L.LightningDataModule):
 
     def counts_V(self, vocabulary: int) -> Tensor:
         """How often each token stands in the text to train on."""
-        assert self._training is not None
-        return torch.bincount(self._training.tokens_n, minlength=vocabulary)
+        return self.training.counts_V(vocabulary)
 
     def prompts(self) -> list[list[int]]:
         """The prompts of the validation text."""
         assert self._validation is not None
         return self._validation.prompts()
 
+    @property
+    def _device(self) -> torch.device:
+        return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+
     def materials(self) -> Materials:
         """The source's materials; opens the target where this process runs."""
-        if self.open_target is None:
-            return Materials(self.tokenizer)
-        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        target = self.open_target(device)
-        return Materials(self.tokenizer, target, Writer(target, self.cache, self.seed))
-
-    def _read(self) -> tuple[Rows, Rows]:
-        materials = self.materials()
-        held_out = self.source.held_out(materials, "validation", self.validation_prompts)
-        if materials.writer is not None:
-            held_out = materials.writer.continued(
-                held_out.prompts(), self.max_new_tokens, self.sampling
-            )
-        return self.source.training(materials), held_out
+        share = Share()
+        if self.trainer is not None:
+            trainer = self.trainer
+            share = Share(trainer.global_rank, trainer.world_size, trainer.strategy.barrier)
+        if self.open_writer is None:
+            return Materials(self.tokenizer, self.cache, share=share)
+        target = self.open_writer(self._device)
+        writer = Writer(target, self.cache, self.seed, share=share)
+        return Materials(self.tokenizer, self.cache, target.spec, writer, share)

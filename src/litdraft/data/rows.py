@@ -1,118 +1,164 @@
-"""Token rows of unequal length: how they are kept, stored and batched."""
+"""Token rows of unequal length: kept in Arrow, in memory or mapped from a file."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import datasets
+import numpy as np
+import pyarrow as pa
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from litdraft.models.files import replacing
 
+FEATURES = datasets.Features(
+    {
+        "tokens": datasets.List(datasets.Value("int32")),
+        "prompt": datasets.Value("int32"),
+        "spans": datasets.List(datasets.Value("int32")),  # begin, end, begin, end, ...
+        "group": datasets.Value("string"),
+    }
+)
+Spans = list[int]
 
-class Batch(NamedTuple):
-    """Right-padded rows; the first prompt_B tokens of each were given, the rest was written."""
 
-    tokens_BT: Tensor
-    length_B: Tensor
-    prompt_B: Tensor
+class Row(NamedTuple):
+    """tokens_T of which the first `prompt` are given when the row is continued; trained_T marks
+    the tokens that a drafter learns from. In a packed row start_T says where each token's own
+    text begins. `taught` is what a teacher's cache knows, one entry for each of the first T - 1."""
+
+    tokens_T: Tensor
+    prompt: int
+    trained_T: Tensor
+    start_T: Tensor | None = None
+    taught: dict[str, Tensor] | None = None
 
 
-@dataclass(frozen=True)
-class Rows(Dataset[tuple[Tensor, int]]):
-    """Rows end to end in one int32 tensor, so that millions of tokens are three tensors."""
+class Rows(Dataset[Row]):
+    """Rows of a `datasets` table: tokens, the given part's length, the spans to train on, and a
+    group that reports keep apart."""
 
-    tokens_n: Tensor
-    length_B: Tensor
-    prompt_B: Tensor
+    def __init__(self, table: Any) -> None:
+        self.table = table.with_format("arrow")
 
     @classmethod
-    def of(cls, rows: Sequence[Sequence[int]], prompts: Sequence[int] | None = None) -> Rows:
-        lengths = torch.tensor([len(row) for row in rows], dtype=torch.long)
-        flat = torch.tensor([token for row in rows for token in row], dtype=torch.int32)
-        given = torch.ones_like(lengths) if prompts is None else torch.tensor(prompts)
-        return cls(flat, lengths, given.long())
+    def of(
+        cls,
+        rows: Sequence[Sequence[int]],
+        prompts: Sequence[int] | None = None,
+        spans: Sequence[Spans] | None = None,
+        groups: Sequence[str] | None = None,
+    ) -> Rows:
+        """By default the first token is given and all others are trained on; with `prompts`, all
+        behind the given part."""
+        given = [1] * len(rows) if prompts is None else list(prompts)
+        columns = {
+            "tokens": [list(row) for row in rows],
+            "prompt": given,
+            "spans": [[g, len(row)] for g, row in zip(given, rows, strict=True)]
+            if spans is None
+            else list(spans),
+            "group": list(groups) if groups else [""] * len(rows),
+        }
+        return cls(datasets.Dataset.from_dict(columns, features=FEATURES))
 
     @classmethod
     def joined(cls, parts: Iterable[Rows]) -> Rows:
-        columns = zip(*((p.tokens_n, p.length_B, p.prompt_B) for p in parts), strict=True)
-        return cls(*(torch.cat(column) for column in columns))
-
-    def __post_init__(self) -> None:
-        ends = self.length_B.cumsum(0)
-        object.__setattr__(self, "_starts", (ends - self.length_B).tolist())
+        return cls(datasets.concatenate_datasets([part.table for part in parts]))
 
     def __len__(self) -> int:
-        return len(self.length_B)
+        return len(self.table)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        start = self.__dict__["_starts"][index]
-        row_T = self.tokens_n[start : start + int(self.length_B[index])]
-        return row_T.long(), int(self.prompt_B[index])
+    def __getitem__(self, index: int) -> Row:
+        row = self.table[index]
+        tokens_T = torch.from_numpy(_values(row, "tokens").astype(np.int64))
+        trained_T = torch.zeros(len(tokens_T), dtype=torch.bool)
+        ends = _values(row, "spans").tolist()
+        for begin, end in zip(ends[::2], ends[1::2], strict=True):
+            trained_T[begin:end] = True
+        return Row(tokens_T, int(row["prompt"][0].as_py()), trained_T)
+
+    def select(self, indices: Iterable[int]) -> Rows:
+        return Rows(self.table.select(indices))
+
+    @property
+    def lengths_B(self) -> Tensor:
+        columns = [len_ for part in self._parts() for len_ in _lengths(part)]
+        return torch.tensor(columns, dtype=torch.long)
+
+    @property
+    def groups(self) -> list[str]:
+        return [group for part in self._parts() for group in part["group"].to_pylist()]
 
     def lists(self) -> list[list[int]]:
-        return [self[index][0].tolist() for index in range(len(self))]
+        return [row for part in self._parts() for row in part["tokens"].to_pylist()]
 
     def prompts(self) -> list[list[int]]:
         """The given part of every row."""
-        given = self.prompt_B.tolist()
+        given = [prompt for part in self._parts() for prompt in part["prompt"].to_pylist()]
         return [row[:prompt] for row, prompt in zip(self.lists(), given, strict=True)]
 
+    def counts_V(self, vocabulary: int) -> Tensor:
+        """How often each token stands in these rows."""
+        counts_V = torch.zeros(vocabulary, dtype=torch.long)
+        for part in self._parts():
+            tokens_n = torch.from_numpy(_values(part, "tokens").astype(np.int64))
+            counts_V += torch.bincount(tokens_n, minlength=vocabulary)
+        return counts_V
+
+    def tokens(self) -> int:
+        return int(self.lengths_B.sum())
+
+    def trained(self) -> int:
+        """How many tokens are trained on."""
+        ends = (_values(part, "spans").astype(np.int64) for part in self._parts())
+        return sum(int((some[1::2] - some[::2]).sum()) for some in ends)
+
+    def fingerprint(self) -> str:
+        """A hash of what a target would read: equal texts, equal fingerprints."""
+        digest = hashlib.sha256()
+        for part in self._parts():
+            digest.update(np.asarray(_lengths(part), dtype=np.int64).tobytes())
+            digest.update(np.ascontiguousarray(_values(part, "tokens")).tobytes())
+        return digest.hexdigest()[:16]
+
     def save(self, path: Path) -> None:
-        tensors = {"tokens": self.tokens_n, "length": self.length_B, "prompt": self.prompt_B}
+        """An Arrow stream, in one piece and the same bytes for the same rows."""
         with replacing(path) as temporary:
-            save_file(tensors, temporary)
+            write(temporary, self._parts())
 
     @classmethod
     def load(cls, path: Path) -> Rows | None:
-        """What `save` wrote; None where there is no such file, or a damaged one."""
+        """What `save` wrote, mapped; None where there is no such file, or a damaged one."""
         try:
-            with safe_open(path, framework="pt") as file:
-                return cls(*(file.get_tensor(name) for name in ("tokens", "length", "prompt")))
-        except (OSError, SafetensorError):
+            return cls(datasets.Dataset.from_file(str(path)))
+        except (OSError, pa.ArrowInvalid):
             return None
 
-
-def collate(items: Sequence[tuple[Tensor, int]]) -> Batch:
-    """Pad on the right with zeros; nothing reads the padding."""
-    rows, prompts = zip(*items, strict=True)
-    return Batch(
-        torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True),
-        torch.tensor([len(row) for row in rows]),
-        torch.tensor(prompts),
-    )
+    def _parts(self, size: int = 4096) -> Iterator[pa.Table]:
+        for first in range(0, len(self), size):
+            yield self.table[first : min(first + size, len(self))]
 
 
-class TrainingBatches(Sampler[list[int]]):
-    """One process's share of shuffled global batches.
+def write(path: Path, parts: Iterable[pa.Table]) -> None:
+    """Arrow tables of FEATURES, one behind the other."""
+    schema = FEATURES.arrow_schema
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as stream:
+        for part in parts:
+            stream.write_table(part.cast(schema).combine_chunks())
 
-    The order depends on (seed, epoch) alone and a global batch is dealt out row by row, so N
-    processes together see what one would see. An incomplete last batch is left out, unless it is
-    the only one.
-    """
 
-    def __init__(self, rows: int, batch: int, seed: int, rank: int = 0, world: int = 1) -> None:
-        self.rows, self.batch, self.seed = rows, min(batch, rows), seed
-        self.rank, self.world = rank, world
-        self.epoch = 0
-        self.sampler = self  # where Lightning looks for `set_epoch`
+def _values(part: pa.Table, column: str) -> Any:
+    """A list column's numbers, end to end."""
+    chunks = [chunk.flatten().to_numpy() for chunk in part[column].chunks]
+    return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before every epoch, a resumed one included."""
-        self.epoch = epoch
 
-    def __len__(self) -> int:
-        return self.rows // self.batch
-
-    def __iter__(self) -> Iterator[list[int]]:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        order = torch.randperm(self.rows, generator=generator).tolist()
-        for number in range(len(self)):
-            together = order[number * self.batch : (number + 1) * self.batch]
-            yield together[self.rank :: self.world]
+def _lengths(part: pa.Table) -> list[int]:
+    lengths: list[int] = pa.compute.list_value_length(part["tokens"]).to_pylist()
+    return lengths

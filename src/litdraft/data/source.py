@@ -1,41 +1,51 @@
-"""What every source of text promises: rows to train on, prompts held out from them."""
+"""What the datamodule asks of every source: rows to train on, prompts held out from them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
 
 from litdraft.data.continuations import Writer
+from litdraft.data.examples import Split
 from litdraft.data.rows import Rows
+from litdraft.data.share import Share
 from litdraft.errors import UserError
 from litdraft.models.tokenizer import Tokenizer
-from litdraft.protocols import Target
-
-Split = Literal["validation", "test"]
+from litdraft.protocols import TargetSpec
 
 
 @dataclass(frozen=True)
 class Materials:
-    """What a source works with. Without a target there is a tokenizer and no writer."""
+    """What a source works with: `cache` is where it may keep what it made of files. Without a
+    target there is no spec and no writer."""
 
     tokenizer: Tokenizer
-    target: Target | None = None
+    cache: Path
+    spec: TargetSpec | None = None
     writer: Writer | None = None
+    share: Share = field(default_factory=Share)
 
+    def needed_writer(self, because: str) -> Writer:
+        """UserError where no target is there to write."""
+        if self.writer is None:
+            raise UserError(f"{because} needs a target that writes: choose one with target=")
+        return self.writer
 
-def check_length(length: int, target: Target | None) -> None:
-    """UserError if rows of `length` tokens do not fit the target's context."""
-    if target is not None and length > target.spec.context:
-        raise UserError(
-            f"data.length={length} was given, but {target.spec.name} has a context of "
-            f"{target.spec.context}: lower data.length"
-        )
+    def check_length(self, length: int) -> None:
+        """UserError if rows of `length` tokens do not fit the target's context."""
+        if self.spec is not None and length > self.spec.context:
+            raise UserError(
+                f"data.length={length} was given, but {self.spec.name} has a context of "
+                f"{self.spec.context}: lower data.length"
+            )
 
 
 class Source(Protocol):
-    """One kind of text. `training` and both held-out splits never share a row."""
+    """One kind of rows. No two splits share a row."""
 
     def training(self, materials: Materials) -> Rows: ...
 
-    def held_out(self, materials: Materials, split: Split, count: int) -> Rows:
-        """`count` rows (fewer where there are not so many); of each, prompt_B tokens are given."""
+    def held_out(self, materials: Materials, split: Split, count: int, room: int) -> Rows:
+        """`count` rows (fewer where there are not so many), groups in turn; of each, prompt_B
+        tokens are given, and the context has room for `room` tokens behind those."""

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from litdraft.data.continuations import Writer
+from litdraft.data.continuations import dealt_out
+from litdraft.data.examples import Split
 from litdraft.data.rows import Rows
-from litdraft.data.source import Materials, Split, check_length
+from litdraft.data.source import Materials
 from litdraft.errors import UserError
 from litdraft.sampling import Sampling
 
 # Each split draws its own random numbers: rows of one never repeat in another.
-FIRST_ROW = {"training": 0, "validation": 1 << 40, "test": 2 << 40}
+FIRST_ROW: dict[Split, int] = {"training": 0, "validation": 1 << 40, "test": 2 << 40}
 
 
 class TargetGenerated:
@@ -43,40 +44,27 @@ class TargetGenerated:
         self.temperatures = list(temperatures)
 
     def training(self, materials: Materials) -> Rows:
-        writer = _writer(materials)
         openings = self._openings(materials, "training", self.samples)
-        parts = []
-        for number, temperature in enumerate(self.temperatures):
-            mine = openings[number :: len(self.temperatures)]
-            room = self.length - self.opening - 1
-            first_row = FIRST_ROW["training"] + ((number + 1) << 30)
-            parts.append(writer.continued(mine, room, Sampling(temperature), first_row))
-        rows = Rows.joined(parts)
-        rows.prompt_B.fill_(1)  # the openings are the target's own words as well
-        return rows
+        room = self.length - self.opening - 1
+        writer = materials.needed_writer("data=target_generated")
+        rows = dealt_out(writer, openings, room, self.temperatures)
+        return Rows.of(rows.lists())  # the openings are the target's own words as well
 
-    def held_out(self, materials: Materials, split: Split, count: int) -> Rows:
+    def held_out(self, materials: Materials, split: Split, count: int, room: int) -> Rows:
         openings = self._openings(materials, split, count)
         return Rows.of(openings, [len(opening) for opening in openings])
 
-    def _openings(self, materials: Materials, split: str, count: int) -> list[list[int]]:
+    def _openings(self, materials: Materials, split: Split, count: int) -> list[list[int]]:
         """First words that the target did not end at once."""
-        writer = _writer(materials)
-        assert materials.target is not None
-        check_length(self.length, materials.target)
-        bos = materials.target.spec.bos
-        if bos is None:
+        writer = materials.needed_writer("data=target_generated")
+        spec = writer.target.spec
+        materials.check_length(self.length)
+        if spec.bos is None:
             raise UserError(
-                f"{materials.target.spec.name} has no beginning-of-text token to start from: "
+                f"{spec.name} has no beginning-of-text token to start from: "
                 "use data=text data.path=... for its prompts"
             )
-        first_row = FIRST_ROW[split]
-        rows = writer.continued([[bos]] * count, self.opening, Sampling(1.0), first_row).lists()
-        ends = materials.target.spec.eos
-        return [row for row in rows if row[-1] not in ends] or rows[:1]
-
-
-def _writer(materials: Materials) -> Writer:
-    if materials.writer is None:
-        raise UserError("data=target_generated needs a target: choose one, or data=text")
-    return materials.writer
+        rows = writer.continued(
+            [[spec.bos]] * count, self.opening, Sampling(1.0), FIRST_ROW[split]
+        ).lists()
+        return [row for row in rows if row[-1] not in spec.eos] or rows[:1]

@@ -122,7 +122,7 @@ class Pretrained(Drafter):
 
     def states(self, lesson: Lesson) -> Tensor:
         """states_BS1C: a language model's state does not depend on where a round began."""
-        hidden_BSD: Tensor = self.model.read(lesson.tokens_BT[:, :-1])[0]
+        hidden_BSD: Tensor = self.model.read(lesson.tokens_BT[:, :-1], start_BP=lesson.start_BS)[0]
         return hidden_BSD[:, :, None]
 
     def unembed(self, states_nC: Tensor, j: int) -> Tensor:

@@ -23,12 +23,15 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#999999"
 
 
 def draw_all(report: dict[str, Any], times_n6: Tensor, folder: Path) -> list[Path]:
-    """acceptance.png, lengths.png and speed.png; draft_lengths.png where k was chosen."""
+    """acceptance.png, lengths.png and speed.png; categories.png where prompts have some,
+    draft_lengths.png where k was chosen."""
     drawings: dict[str, Callable[[Axes], None]] = {
         "acceptance": lambda axes: acceptance(axes, report),
         "lengths": lambda axes: lengths(axes, report),
         "speed": lambda axes: speed(axes, report, times_n6),
     }
+    if report["groups"]:
+        drawings["categories"] = lambda axes: categories(axes, report)
     if report["draft_lengths"]:
         drawings["draft_lengths"] = lambda axes: draft_lengths(axes, report)
     return [drawn(draw, folder / f"{name}.png") for name, draw in drawings.items()]
@@ -42,6 +45,18 @@ def drawn(draw: Callable[[Axes], None], path: Path) -> Path:
         figure.savefig(temporary, dpi=140, format="png")
     plt.close(figure)
     return path
+
+
+def categories(axes: Axes, report: dict[str, Any]) -> None:
+    """Tokens a round by category, prompt lookup beside."""
+    groups = dict(sorted(report["groups"].items(), key=lambda g: g[1]["mean_acceptance_length"]))
+    places = range(len(groups))
+    lengths = [part["mean_acceptance_length"] for part in groups.values()]
+    axes.barh(places, lengths, color=BLUE, label=report["drafter"])
+    lookup = [part["floor"]["lookup"] for part in groups.values()]
+    axes.plot(lookup, places, "|", color=ORANGE, ms=9, mew=2, label="prompt lookup")
+    axes.set(yticks=places, yticklabels=list(groups), xlabel="tokens a round", xlim=(1, None))
+    axes.legend(frameon=False, loc="lower right")
 
 
 def acceptance(axes: Axes, report: dict[str, Any]) -> None:

@@ -89,11 +89,10 @@ def rows(report: dict[str, Any]) -> list[list[str]]:
     """Mean acceptance lengths: drafter and floors, at both temperatures."""
     table = []
     for block in (report, report["beside"]):
-        name = "greedy" if block["temperature"] == 0 else f"temperature {block['temperature']:g}"
         floors = [f"{block['floor'][floor]:.3f}" for floor in FLOORS]
         table.append(
             [
-                name,
+                temperature(block),
                 f"{block['mean_acceptance_length']:.3f}",
                 f"{block['predicted_mean_acceptance_length']:.3f}",
                 *floors,
@@ -133,6 +132,7 @@ def markdown(report: dict[str, Any]) -> str:
             ]
         ),
         "",
+        *by_group(report),
         *chosen(report),
         "![acceptance](acceptance.png) ![lengths](lengths.png) ![speed](speed.png)",
         "",
@@ -163,6 +163,40 @@ def markdown(report: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+GROUP_COLUMNS = ["", "prompts", "drafter", "lookup", "untrained", "repeated 4-grams", "speedup"]
+
+
+def group_rows(report: dict[str, Any]) -> list[list[str]]:
+    """One line a category: mean acceptance lengths, and speedups where prompts ran one by one."""
+    return [
+        [
+            name,
+            str(part["prompts"]),
+            f"{part['mean_acceptance_length']:.3f}",
+            *(f"{part['floor'][floor]:.3f}" for floor in FLOORS),
+            f"{100 * part['repeated_4grams']:.1f} %",
+            "" if part["speedup"] is None else f"{part['speedup']:.2f}",
+        ]
+        for name, part in report["groups"].items()
+    ]
+
+
+def by_group(report: dict[str, Any]) -> list[str]:
+    """The categories of the prompts, where there are several."""
+    lines = []
+    for block in (report, report["beside"]):
+        if block["groups"]:
+            lines += [f"By category, {temperature(block)}:", ""]
+            lines += [*table([GROUP_COLUMNS, *group_rows(block)]), ""]
+    if lines:
+        lines += ["![categories](categories.png)", ""]
+    return lines
+
+
+def temperature(block: dict[str, Any]) -> str:
+    return "greedy" if block["temperature"] == 0 else f"temperature {block['temperature']:g}"
 
 
 def chosen(report: dict[str, Any]) -> list[str]:
@@ -211,6 +245,11 @@ def show(report: dict[str, Any], folder: Path) -> None:
     lossless = report["losslessness"]
     console.print(f"\n{headline(report)}", style="bold", markup=False)
     console.print(seen)
+    if report["groups"]:
+        parts = Table(*GROUP_COLUMNS, title="by category", title_justify="left")
+        for line in group_rows(report):
+            parts.add_row(*line)
+        console.print(parts)
     console.print(
         f"{report['baseline_tokens_per_second']:.0f} tokens/s plain, "
         f"{report['tokens_per_second']:.0f} with the drafter; {lossless['identical']} of "

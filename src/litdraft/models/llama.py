@@ -103,7 +103,7 @@ class Block(nn.Module):
             k.transpose(1, 2),
             v.transpose(1, 2),
             attn_mask=mask_B1PT,
-            is_causal=cache is None,
+            is_causal=mask_B1PT is None,
             enable_gqa=self.heads != self.kv_heads,
         )
         x_BPD = x_BPD + self.out(attended.transpose(1, 2).flatten(2))
@@ -169,15 +169,16 @@ class Llama(nn.Module):
         tokens_BP: Tensor,
         cache: StaticCache | None = None,
         taps: tuple[int, ...] = (),
+        start_BP: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """hidden_BPD after the final norm, and the residual streams after the tapped layers.
 
         With a cache the tokens stand behind what it holds, row by row; the cache does not advance.
+        start_BP says where each token's own text begins in a packed row (without a cache).
         """
         x_BPD = self.embed(tokens_BP)
         if cache is None:
-            mask = None
-            positions_BP = torch.arange(tokens_BP.shape[1], device=tokens_BP.device)[None]
+            positions_BP, mask = _place(tokens_BP, start_BP)
         else:
             positions_BP, mask = cache.place(tokens_BP.shape[1])
         cos_BP1E, sin_BP1E = (
@@ -209,3 +210,13 @@ class Llama(nn.Module):
     def narrowed(self, vocabulary_U: Tensor) -> Callable[[Tensor], Tensor]:
         """Unembedding to some tokens, whose rows are copied: hidden_nD -> logits_nU."""
         return functools.partial(F.linear, weight=self._head_VD[vocabulary_U].detach())
+
+
+def _place(tokens_BP: Tensor, start_BP: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Positions, and the mask that keeps packed texts from reading each other; None is causal."""
+    place_BP = torch.arange(tokens_BP.shape[1], device=tokens_BP.device)[None]
+    if start_BP is None:
+        return place_BP, None
+    key_BPT = place_BP[:, None]
+    mask_BPT = (start_BP[:, :, None] <= key_BPT) & (key_BPT <= place_BP[:, :, None])
+    return place_BP - start_BP, mask_BPT[:, None]

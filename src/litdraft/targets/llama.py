@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,14 @@ class LlamaTarget:
             pack(model)
         config = model.config
         self.spec = TargetSpec(
-            name, config.vocabulary, config.width, config.layers, config.context, bos, eos
+            name,
+            config.vocabulary,
+            config.width,
+            config.layers,
+            config.context,
+            bos,
+            eos,
+            fingerprint(model),
         )
 
     @classmethod
@@ -85,9 +93,15 @@ class LlamaTarget:
         return cache
 
     def read(
-        self, tokens_BP: Tensor, cache: Cache | None = None, taps: tuple[int, ...] = ()
+        self,
+        tokens_BP: Tensor,
+        cache: Cache | None = None,
+        taps: tuple[int, ...] = (),
+        start_BP: Tensor | None = None,
     ) -> Reading:
-        return Reading(*self.model.read(tokens_BP, cache, taps))
+        if start_BP is None:
+            return Reading(*self.model.read(tokens_BP, cache, taps))
+        return Reading(*self.model.read(tokens_BP, cache, taps, start_BP))
 
     def embed(self, tokens: Tensor) -> Tensor:
         embedded: Tensor = self.model.embed(tokens)
@@ -128,3 +142,16 @@ def pack(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Embedding):  # a tied embedding is the head
             module.weight.data = module.weight.data.t().contiguous().t()
+
+
+def fingerprint(model: nn.Module, samples: int = 64) -> str:
+    """A hash of some values of every weight, the same in every type that can hold them."""
+    digest = hashlib.sha256()
+    for name, weight in sorted(model.named_parameters()):
+        digest.update(f"{name} {tuple(weight.shape)}".encode())
+        step = max(weight.numel() // samples, 1) | 1  # odd, so that columns vary
+        places_n = torch.arange(0, weight.numel(), step, device=weight.device)
+        columns = weight.shape[-1]
+        values_n = weight.detach().view(-1, columns)[places_n // columns, places_n % columns]
+        digest.update(values_n.float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from pathlib import Path
+
 import lightning as L
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from litdraft.data.module import TextModule
 from litdraft.decoding.speculate import Speculate
@@ -32,6 +35,17 @@ class Probe(Callback):
         # No round at all: every row ended with the token of the prefill.
         length = 1 + sum(accepted) / len(accepted) if accepted else float("nan")
         pl_module.log("val/probe_mean_acceptance_length", length, rank_zero_only=True)
+
+
+def inside_epochs(folder: Path, name: str, minutes: float) -> ModelCheckpoint:
+    """Saves `name`.ckpt every so many minutes, and when training is interrupted or fails."""
+    return ModelCheckpoint(
+        dirpath=folder,
+        filename=name,
+        train_time_interval=timedelta(minutes=minutes),
+        save_on_exception=True,
+        enable_version_counter=False,
+    )
 
 
 class LastValidation(Callback):

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from litdraft.data.rows import Batch
+from litdraft.data.batches import Batch
+from litdraft.data.teacher import Online, Teacher
 from litdraft.decoding.replay import Replay, replay_batch
 from litdraft.errors import UserError
 from litdraft.objectives import Objective, Sums
-from litdraft.protocols import Drafter, Lesson, Target, TargetSpec
+from litdraft.protocols import Drafter, Lesson, Reading, Target, TargetSpec
 from litdraft.sampling import Sampling
 
 BuildDrafter = Callable[[TargetSpec | None], Drafter]
@@ -45,10 +46,12 @@ class DrafterModule(L.LightningModule):
         k: int,
         sampling: Sampling,
         config: dict[str, Any],
+        teacher: Teacher | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters({"config": config})
         self._build_drafter, self._open_target = build_drafter, open_target
+        self.teacher: Teacher = teacher or Online()
         self.objective, self.k, self.sampling = objective, k, sampling
         self._optimizer, self._schedule = optimizer, schedule
         self.__dict__["target"] = None
@@ -78,6 +81,11 @@ class DrafterModule(L.LightningModule):
             raise UserError(
                 f"{type(self.drafter).__name__} has nothing to train: evaluate it as it is with "
                 "python evaluate.py drafter=..."
+            )
+        if not self.teacher.reads and (self.drafter.needs.hidden or self.drafter.needs.taps):
+            raise UserError(
+                f"{type(self.drafter).__name__} reads the target's hidden states, which "
+                "teacher=topk does not keep: use teacher=hidden or teacher=online"
             )
         if self.target is not None:
             self.drafter.bind(self.target)
@@ -121,32 +129,31 @@ class DrafterModule(L.LightningModule):
 
     def sums(self, batch: Batch) -> Sums:
         """Loss, count and acceptance per draft position over one batch."""
-        lesson = self.lesson(batch)
-        states_BSKC = self.drafter.states(lesson)
-        target, hidden_BSD = self.target, lesson.hidden_BSD
-        teacher = None
-        if target is not None and hidden_BSD is not None:
-            hidden_nD = hidden_BSD.flatten(0, 1)
-            teacher = lambda rows_n: target.unembed(hidden_nD[rows_n])  # noqa: E731
+        target, reading = self.target, None
+        if target is not None:
+            reading = self.teacher.reading(target, batch, self.drafter.needs.taps)
+        lesson = self.lesson(batch, reading)
         return self.objective.sums(
-            states_BSKC,
+            self.drafter.states(lesson),
             self.drafter.unembed,
-            teacher,
+            None if target is None else self.teacher.logits(target, batch, reading),
             batch.tokens_BT[:, 1:],
             lesson.trained_BS,
             lead=0 if target is None else 1,
             vocabulary_U=self.drafter.vocabulary_U,
+            start_BS=lesson.start_BS,
         )
 
-    def lesson(self, batch: Batch) -> Lesson:
-        """The batch as the target reads it; every token behind the first is a label."""
-        labels_S = torch.arange(1, batch.tokens_BT.shape[1], device=batch.tokens_BT.device)
-        trained_BS = labels_S < batch.length_B[:, None]
-        if self.target is None:
-            return Lesson(batch.tokens_BT, trained_BS, None, None, self.k)
-        with torch.no_grad():
-            reading = self.target.read(batch.tokens_BT[:, :-1], taps=self.drafter.needs.taps)
-        return Lesson(batch.tokens_BT, trained_BS, reading.hidden_BPD, reading.taps_BPC, self.k)
+    def lesson(self, batch: Batch, reading: Reading | None) -> Lesson:
+        """The batch as the target reads it; the trained tokens behind the first are labels."""
+        return Lesson(
+            batch.tokens_BT,
+            batch.trained_BT[:, 1:],
+            None if reading is None else reading.hidden_BPD,
+            None if reading is None else reading.taps_BPC,
+            self.k,
+            None if batch.start_BT is None else batch.start_BT[:, :-1],
+        )
 
     def on_validation_epoch_start(self) -> None:
         self._replay = Replay.zero(self.k)

@@ -1,0 +1,102 @@
+"""Drafters trained on real text: every source, its own responses against the target's, and
+acceptance against the number of samples. Each run is one train.py and one evaluate.py.
+
+    python benchmarks/sources.py                 # all of it, about two hours on two cores
+    python benchmarks/sources.py wmt14 samples   # parts of it
+
+A run whose report is there already is not made again; delete it below outputs/ to repeat it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from litdraft.evaluation.plots import BLUE, ORANGE, drawn
+
+SHARED = Path(os.environ.get("LITDRAFT_SHARED") or "../shared")
+RESULTS = Path("benchmarks/results")
+STEPS = 600
+COMMON = [
+    "target=llama", f"target.path={SHARED}/targets/mix-13m", "drafter=lstm", "drafter.width=192",
+    "drafter.vocabulary=2048", "k=4", "teacher=hidden", "trainer.max_epochs=1000",
+    "probe_prompts=0",
+]  # fmt: skip
+SOURCES = {
+    "wmt14": [f"data.path={SHARED}/data/wmt14/newstest", "data.batch_size=32"],
+    "cnn_dailymail": [f"data.path={SHARED}/data/cnndm", "data.batch_size=16"],
+    "books": [f"data.path={SHARED}/data/books", "data.test=alice", "data.batch_size=16"],
+}
+# Validated about six times, whatever an epoch is.
+EVERY = {"wmt14": 1, "cnn_dailymail": 6, "books": 1}
+SAMPLES = (250, 500, 1000, 2000, 4000, 8000)
+
+
+def run(name: str, source: str, *choices: str, every: int = 1, steps: int = STEPS) -> None:
+    """Train and evaluate, unless that is done; the report goes to results/."""
+    folder = Path("outputs") / name
+    if not (folder / "report.json").exists():
+        last = folder / "checkpoints" / "last.ckpt"
+        train = [
+            f"name={name}", f"data={source}", *COMMON, *SOURCES[source], *choices,
+            f"trainer.max_steps={steps}", f"+trainer.check_val_every_n_epoch={every}",
+            *(["resume=true"] if last.exists() else []),
+        ]  # fmt: skip
+        for command in (["train.py", *train], ["evaluate.py", f"run={folder}", "prompts=64"]):
+            print("python", *command, flush=True)
+            subprocess.run([sys.executable, *command], check=True)
+    shutil.copy(folder / "report.json", RESULTS / f"{name}.json")
+
+
+def report(name: str) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return told
+
+
+def samples() -> None:
+    """Tokens a round against training prompts, the target's responses, equal numbers of steps."""
+    for count in SAMPLES:
+        every = max(1, 100 * 32 // count)
+        choices = (f"data.samples={count}", "data.responses=target")
+        run(f"samples-{count}", "wmt14", *choices, every=every)
+    told = {count: report(f"samples-{count}") for count in SAMPLES}
+
+    def draw(axes: Any) -> None:
+        for block, colour, label in ((None, BLUE, "greedy"), ("beside", ORANGE, "temperature 1")):
+            reports = [found if block is None else found[block] for found in told.values()]
+            lengths = [found["mean_acceptance_length"] for found in reports]
+            axes.plot(SAMPLES, lengths, "o-", color=colour, label=label)
+            lookup = [found["floor"]["lookup"] for found in reports]
+            axes.plot(SAMPLES, lookup, ":", color=colour, label=f"lookup, {label}")
+        axes.set(xscale="log", xlabel="training prompts", ylabel="tokens a round")
+        axes.set_xticks(SAMPLES, [str(count) for count in SAMPLES], minor=False)
+        axes.minorticks_off()
+        axes.legend(frameon=False)
+
+    drawn(draw, RESULTS / "samples.png")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    known = [*SOURCES, "samples"]
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(known)}; all by default")
+    parts = parser.parse_args().parts or known
+    for source in SOURCES:
+        if source in parts:
+            for responses in ("original", "target"):
+                choice = f"data.responses={responses}"
+                run(f"{source}-{responses}", source, choice, every=EVERY[source])
+    if "samples" in parts:
+        samples()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Encoded rows, kept on disk so that no text is tokenized twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+from rich.console import Console
+
+from litdraft.data.encoding import Cuts, tokenizer_mark
+from litdraft.data.rows import Rows, Spans, write
+from litdraft.data.source import Materials
+from litdraft.models.files import replacing
+
+FORMAT = 1  # raise it when rows of the same text would come out otherwise
+SOME = 4096  # rows written at a time
+
+
+class Kept(NamedTuple):
+    """One row to keep."""
+
+    tokens: list[int]
+    prompt: int
+    spans: Spans
+    group: str
+
+
+def kept(materials: Materials, facts: Any, make: Callable[[], Iterator[Kept]]) -> Rows:
+    """What `make` yields, from the cache where the same facts and tokenizer made it before. One
+    process makes it, the others wait."""
+    told = [FORMAT, facts, tokenizer_mark(materials.tokenizer)]
+    key = hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    path = materials.cache / "rows" / f"{key}.arrow"
+    if materials.share.rank == 0 and Rows.load(path) is None:
+        with replacing(path) as temporary:
+            write(temporary, _tables(make()))
+    materials.share.barrier()
+    rows = Rows.load(path)
+    assert rows is not None
+    return rows
+
+
+def _tables(rows: Iterator[Kept]) -> Iterator[pa.Table]:
+    while some := list(islice(rows, SOME)):
+        tokens, prompts, spans, groups = zip(*some, strict=True)
+        yield Rows.of(tokens, prompts, spans, groups).table[:]
+
+
+def tell_cuts(what: str, rows: int, cuts: Cuts, truncate: str) -> None:
+    """One line, if anything was cut."""
+    parts = [
+        f"{count:,} {told}"
+        for count, told in (
+            (cuts.prompts, f"prompts cut (data.truncate={truncate})"),
+            (cuts.responses, "responses cut at the end"),
+            (cuts.dropped, "rows left out, which have no response or none that fits"),
+        )
+        if count
+    ]
+    if parts:
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        console.print(f"{what}: {rows:,} rows; {', '.join(parts)}")

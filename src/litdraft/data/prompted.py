@@ -1,0 +1,84 @@
+"""Prompts with responses: one example is one row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.progress import track
+
+from litdraft.data.choices import Choices, in_turn
+from litdraft.data.continuations import dealt_out
+from litdraft.data.encoding import Cuts, Encoder
+from litdraft.data.examples import Example, Examples, Split
+from litdraft.data.kept import Kept, kept, tell_cuts
+from litdraft.data.rows import Rows
+from litdraft.data.source import Materials
+from litdraft.errors import UserError
+
+
+class Prompted:
+    """Rows to train on are prompts and what is written behind them; held-out rows are prompts.
+
+    Without a target held-out rows keep their own responses, to be judged by.
+    """
+
+    def __init__(self, source: Examples, choices: Choices) -> None:
+        self.source, self.choices = source, choices
+
+    def training(self, materials: Materials) -> Rows:
+        choices = self.choices
+        if choices.rewritten:
+            writer = materials.needed_writer("data.responses=target")
+            prompts = self._rows(materials, "training", choices.response_tokens).prompts()
+            return dealt_out(writer, prompts, choices.response_tokens, choices.temperatures)
+        rows = self._rows(materials, "training", None)
+        self._check_mask(rows)
+        return rows
+
+    def held_out(self, materials: Materials, split: Split, count: int, room: int) -> Rows:
+        rows = self._rows(materials, split, None if materials.spec is None else room)
+        return rows.select(in_turn(rows.groups)[:count])
+
+    def _rows(self, materials: Materials, split: Split, room: int | None) -> Rows:
+        """Prompts with `room` behind them, or, with None, prompts and responses."""
+        encoder, choices, source = self.choices.encoder(materials), self.choices, self.source
+
+        def make() -> Iterator[Kept]:
+            apart = split if split in source.apart else "training"
+            examples = source.examples(apart, encoder.tokenizer)
+            cuts, count = Cuts(), 0
+            places = choices.dealt(len(examples), split, source.apart)
+            for place in track(places, f"{split} prompts", transient=True):
+                row = self._row(encoder, examples[place], room, cuts)
+                if row is not None:
+                    count += 1
+                    yield row
+            tell_cuts(f"{split} text", count, cuts, choices.truncate)
+
+        facts = [source.facts(), split, encoder.length, room, choices.truncate, choices.loss]
+        facts += [choices.held_out_rows, choices.samples, choices.seed]
+        return kept(materials, facts, make)
+
+    def _row(self, encoder: Encoder, example: Example, room: int | None, cuts: Cuts) -> Kept | None:
+        if room is not None:
+            tokens = encoder.prompt(example, room, cuts)
+            return Kept(tokens, len(tokens), [], example.group)
+        row = encoder.row(example, cuts)
+        if row is None:
+            return None
+        everything = self.choices.loss == "all"
+        spans = [1, len(row.tokens)] if everything else row.written
+        return Kept(row.tokens, row.prompt, spans, example.group)
+
+    def _check_mask(self, rows: Rows) -> None:
+        """A loss mask that covers nothing, or everything, is a mistake in the text."""
+        if not rows.trained():
+            raise UserError(
+                "no token would be trained on, because no row has a response that fits: give text "
+                "with responses, data.responses=target, or a larger data.length"
+            )
+        if self.choices.loss == "continuation" and rows.trained() >= rows.tokens() - len(rows):
+            raise UserError(
+                "every token would be trained on, because all prompts are empty: check the "
+                "prompts, or say data.loss=all"
+            )

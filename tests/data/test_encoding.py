@@ -1,0 +1,184 @@
+"""Prompt and response become a row that fits; what is cut is counted, and the mask tells who wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.fakes import random_target
+
+from litdraft.data.choices import HELD_OUT, Choices, in_turn
+from litdraft.data.continuations import Writer
+from litdraft.data.encoding import Cuts, Encoder, split_sentences
+from litdraft.data.examples import Example, Piece, Split
+from litdraft.data.preview import decoded
+from litdraft.data.prompted import Prompted
+from litdraft.data.rows import Row
+from litdraft.data.source import Materials
+from litdraft.errors import UserError
+from litdraft.models.tokenizer import Tokenizer
+
+
+class Letters(Tokenizer):
+    """One id a letter; 1 begins a text, 2 ends it."""
+
+    size, bos, eos = 128, 1, 2
+
+    def piece(self, token: int) -> str:
+        return chr(token)
+
+    def _encode(self, text: str) -> list[int]:
+        return [ord(letter) for letter in text]
+
+    def _decode(self, ids: list[int]) -> str:
+        return "".join(map(chr, ids))
+
+
+class Merging(Letters):
+    """Spells "nx" as one token, across the border of prompt and response."""
+
+    def _encode(self, text: str) -> list[int]:
+        return [ord(letter) for letter in text.replace("nx", "#")]
+
+
+class Some:
+    """`count` examples of a prompt of `given` letters and a response of `written`."""
+
+    documents = False
+    apart: frozenset[Split] = frozenset()
+
+    def __init__(self, count: int = 30, given: int = 4, written: int = 3) -> None:
+        self.count, self.given, self.written = count, given, written
+
+    def facts(self) -> dict[str, Any]:
+        return {"count": self.count, "sizes": [self.given, self.written]}
+
+    def examples(self, split: Split, tokenizer: Tokenizer) -> list[Example]:
+        return [
+            Example(
+                (
+                    Piece(f"{n:0{self.given}d}" if self.given else ""),
+                    Piece("x" * self.written, True),
+                )
+            )
+            for n in range(self.count)
+        ]
+
+
+def example(prompt: str, response: str) -> Example:
+    return Example((Piece(prompt), Piece(response, written=True)), place="here, line 1")
+
+
+def text_of(tokens: list[int]) -> str:
+    return "".join({1: "<", 2: ">"}.get(token, chr(token)) for token in tokens)
+
+
+def test_the_mask_covers_the_response_and_its_end() -> None:
+    row = Encoder(Letters(), 20).row(example("given", "own"), Cuts())
+    assert row is not None
+    assert text_of(row.tokens) == "<givenown>"
+    assert (row.prompt, row.written) == (6, [6, 10])
+    merged = Encoder(Merging(), 20).row(example("given", "x"), Cuts())
+    assert merged is not None
+    assert text_of(merged.tokens) == "<givenx>", "a prompt is spelled as it will be when decoding"
+
+
+@pytest.mark.parametrize(
+    ("truncate", "room", "expected", "cuts"),
+    [("right", 12, "<0123456789a", (1, 1, 1)), ("left", 12, "<6789abcdown", (1, 1, 0))],
+)
+def test_what_a_long_prompt_loses(
+    truncate: str, room: int, expected: str, cuts: tuple[int, int, int]
+) -> None:
+    encoder, counted = Encoder(Letters(), room, truncate), Cuts()
+    row = encoder.row(example("0123456789abcd", "own"), counted)
+    assert (counted.prompts, counted.responses, counted.dropped) == cuts
+    assert (row is None) == (truncate == "right"), "nothing of the response is left"
+    assert row is None or text_of(row.tokens) == expected
+    prompt = encoder.prompt(example("0123456789abcd", "own"), 4, counted)
+    assert text_of(prompt) == {"left": "<789abcd", "right": "<0123456"}[truncate]
+
+
+def test_a_long_prompt_is_an_error_by_default_and_a_long_response_is_not() -> None:
+    encoder, cuts = Encoder(Letters(), 12), Cuts()
+    with pytest.raises(
+        UserError, match="here, line 1: its 15 tokens do not fit into 12: give data"
+    ):
+        encoder.row(example("0123456789abcd", "own"), cuts)
+    with pytest.raises(UserError, match="with room for 9 behind it"):
+        encoder.prompt(example("0123", "own"), 9, cuts)
+    row = encoder.row(example("0123", "a response"), cuts)
+    assert row is not None
+    assert text_of(row.tokens) == "<0123a respo"
+    assert (cuts.prompts, cuts.responses) == (0, 1)
+
+
+def test_a_long_piece_loses_sentences_from_its_end() -> None:
+    article = 'One is. Two was! Three said "no." Four?'
+    assert split_sentences(article) == ["One is. ", "Two was! ", 'Three said "no." ', "Four?"]
+    assert "".join(split_sentences(article)) == article
+    pieces = (Piece("S:"), Piece(article, long=True), Piece("|"), Piece("end", written=True))
+    for length, expected in (
+        (60, article),
+        (42, 'One is. Two was! Three said "no."'),
+        (24, "One is. Two was!"),
+    ):
+        row = Encoder(Letters(), length).row(Example(pieces), Cuts())
+        assert row is not None
+        assert text_of(row.tokens) == f"<S:{expected}|end>"
+    with pytest.raises(UserError, match="do not fit"):
+        Encoder(Letters(), 9).row(Example(pieces, place="here"), Cuts())
+
+
+def test_splits_do_not_share_rows_and_are_the_same_again(tmp_path: Path) -> None:
+    materials = Materials(Letters(), tmp_path)
+    source = Prompted(Some(), Choices(held_out_rows=4, samples=20))
+    splits = [source.training(materials), *(source.held_out(materials, s, 99, 0) for s in HELD_OUT)]
+    assert [len(rows) for rows in splits] == [20, 3, 3], "a tenth at most is held out"
+    rows = [tuple(row) for some in splits for row in some.lists()]
+    assert len(set(rows)) == len(rows) == 26
+    written = sorted(tmp_path.rglob("*.arrow"))
+    times = [path.stat().st_mtime_ns for path in written]
+    again = Prompted(Some(), Choices(held_out_rows=4, samples=20)).training(materials)
+    assert again.lists() == splits[0].lists()
+    assert [path.stat().st_mtime_ns for path in sorted(tmp_path.rglob("*.arrow"))] == times
+    assert in_turn(["a", "a", "a", "b", "c", "b"]) == [0, 3, 4, 1, 5, 2]
+
+
+def test_masks_that_cover_nothing_or_everything_are_errors(tmp_path: Path) -> None:
+    materials = Materials(Letters(), tmp_path)
+    whole = Prompted(Some(), Choices(loss="all")).training(materials)
+    assert whole.trained() == whole.tokens() - len(whole)
+    with pytest.raises(UserError, match="every token would be trained on"):
+        Prompted(Some(given=0), Choices()).training(materials)
+    choices = Choices(length=5, opening=1, truncate="right")
+    with pytest.raises(UserError, match="no token would be trained on"):
+        Prompted(Some(given=9), choices).training(materials)
+
+
+def test_the_target_writes_the_responses_anew(tmp_path: Path) -> None:
+    target = random_target(vocabulary=128)
+    writer = Writer(target, tmp_path, seed=0)
+    materials = Materials(Letters(), tmp_path, target.spec, writer)
+    choices = Choices(responses="target", response_tokens=6, temperatures=(1.0, 0.0), samples=20)
+    rows = Prompted(Some(), choices).training(materials)
+    own = Prompted(Some(), Choices(samples=20)).training(materials)
+    prompts = {tuple(prompt) for prompt in own.prompts()}
+    assert {tuple(prompt) for prompt in rows.prompts()} == prompts
+    assert all(len(row) <= len(p) + 6 for row, p in zip(rows.lists(), rows.prompts(), strict=True))
+    assert rows.trained() == rows.tokens() - sum(map(len, rows.prompts()))
+    with pytest.raises(UserError, match=r"data.responses=target needs a target that writes"):
+        Prompted(Some(), choices).training(Materials(Letters(), tmp_path))
+
+
+def test_a_preview_shows_who_wrote_what() -> None:
+    encoded = Encoder(Letters(), 20).row(example("given", " own"), Cuts())
+    assert encoded is not None
+    import torch
+
+    trained = torch.zeros(len(encoded.tokens), dtype=torch.bool)
+    trained[encoded.written[0] :] = True
+    shown = decoded(Row(torch.tensor(encoded.tokens), encoded.prompt, trained), Letters())
+    assert shown.plain == "given⟦ own⏎end⟧"
+    assert [str(span.style) for span in shown.spans] == ["dim", "bold green"]
