@@ -1,4 +1,4 @@
-"""Prompt and response become a row that fits; what is cut is counted, and the mask tells who wrote."""
+"""Prompt and response become a row that fits; the mask tells who wrote."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tests.fakes import random_target
 
 from litdraft.data.choices import HELD_OUT, Choices, in_turn
@@ -86,7 +87,7 @@ def test_the_mask_covers_the_response_and_its_end() -> None:
 
 @pytest.mark.parametrize(
     ("truncate", "room", "expected", "cuts"),
-    [("right", 12, "<0123456789a", (1, 1, 1)), ("left", 12, "<6789abcdown", (1, 1, 0))],
+    [("right", 12, "<0123456789a", (1, 1, 1)), ("left", 12, "<789abcdown>", (1, 0, 0))],
 )
 def test_what_a_long_prompt_loses(
     truncate: str, room: int, expected: str, cuts: tuple[int, int, int]
@@ -105,9 +106,9 @@ def test_a_long_prompt_is_an_error_by_default_and_a_long_response_is_not() -> No
     with pytest.raises(
         UserError, match="here, line 1: its 15 tokens do not fit into 12: give data"
     ):
-        encoder.row(example("0123456789abcd", "own"), cuts)
+        encoder.row(example("0123456789abcd", "own"), Cuts())
     with pytest.raises(UserError, match="with room for 9 behind it"):
-        encoder.prompt(example("0123", "own"), 9, cuts)
+        encoder.prompt(example("0123", "own"), 9, Cuts())
     row = encoder.row(example("0123", "a response"), cuts)
     assert row is not None
     assert text_of(row.tokens) == "<0123a respo"
@@ -175,8 +176,6 @@ def test_the_target_writes_the_responses_anew(tmp_path: Path) -> None:
 def test_a_preview_shows_who_wrote_what() -> None:
     encoded = Encoder(Letters(), 20).row(example("given", " own"), Cuts())
     assert encoded is not None
-    import torch
-
     trained = torch.zeros(len(encoded.tokens), dtype=torch.bool)
     trained[encoded.written[0] :] = True
     shown = decoded(Row(torch.tensor(encoded.tokens), encoded.prompt, trained), Letters())

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from litdraft.data.rows import Rows
 from litdraft.data.share import Share
 from litdraft.decoding.autoregress import Autoregress
-from litdraft.models.files import replacing
+from litdraft.models.files import replacing, tidy
 from litdraft.protocols import Target
 from litdraft.sampling import Sampling
 
@@ -54,6 +54,8 @@ class Writer:
             for number, start in enumerate(starts)
             if self.share.mine(number) and parts[start] is None
         ]
+        if missing:
+            tidy(folder)
         with _progress(len(missing) > 1 and self.share.rank == 0) as progress:
             rows = sum(len(prompts[start : start + PART]) for start in missing)
             work, tokens = progress.add_task("target writes", total=rows, rate=""), 0

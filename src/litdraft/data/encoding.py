@@ -98,7 +98,8 @@ class Encoder:
         if at is None or len(encoded.tokens) <= most:
             return encoded
         sentences = split_sentences(example.pieces[at].text)
-        sizes = [len(self.tokenizer.encode(sentence, bos=False)) for sentence in sentences]
+        # With the space before it, which goes as well; rather too many than too few.
+        sizes = [len(self.tokenizer.encode(f" {some.strip()}", bos=False)) for some in sentences]
         keep, excess = len(sentences), len(encoded.tokens) - most
         while len(encoded.tokens) > most and keep > 1:
             while keep > 1 and excess > 0:
@@ -119,10 +120,8 @@ class Encoder:
             text += part
             whole = self._whole(example, text)
             begin = len(tokens)
-            if whole[:begin] == tokens:
-                tokens = whole
-            else:  # the border falls inside a token: a target would go on with a token of its own
-                tokens = tokens + self.tokenizer.encode(part, bos=False)
+            # Where the border falls inside a token, a target goes on with a token of its own.
+            tokens = whole if whole[:begin] == tokens else tokens + self._apart(example, part)
             if is_written:
                 written += [begin, len(tokens)]
         if example.pieces and example.pieces[-1].written:
@@ -130,6 +129,11 @@ class Encoder:
             written[-1] = len(tokens)
             return Encoded(tokens, written[-2], written)
         return Encoded(tokens, len(tokens), written)
+
+    def _apart(self, example: Example, text: str) -> list[int]:
+        if example.rendered:
+            return self.tokenizer.encode_rendered(text)
+        return self.tokenizer.encode(text, bos=False)
 
     def _whole(self, example: Example, text: str) -> list[int]:
         if example.rendered:
@@ -171,8 +175,9 @@ def joined(pieces: Iterable[Piece]) -> str:
 
 
 def tokenizer_mark(tokenizer: Tokenizer) -> str:
-    """A hash of a tokenizer's pieces."""
-    digest = hashlib.sha256(f"{tokenizer.size} {tokenizer.bos} {tokenizer.eos}".encode())
+    """A hash of a tokenizer's pieces and chat template."""
+    facts = (tokenizer.size, tokenizer.bos, tokenizer.eos, tokenizer.template)
+    digest = hashlib.sha256(repr(facts).encode())
     for token in range(tokenizer.size):
         try:
             digest.update(tokenizer.piece(token).encode())

@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -21,7 +21,7 @@ from litdraft.data.rows import Row, Rows
 from litdraft.data.share import Share
 from litdraft.data.teacher import Teacher
 from litdraft.errors import UserError
-from litdraft.models.files import read_json, replacing
+from litdraft.models.files import read_json, replacing, tidy
 from litdraft.protocols import Reading, Target
 
 FORMAT = 1
@@ -105,6 +105,7 @@ class TeacherCache(Dataset[Row]):
         left = size * len(missing) / max(len(self.shards), 1)
         _check_room(self.folder, left)
         if missing and share.rank == 0:
+            tidy(self.folder)
             _tell(self.folder, size, left, sum(self.sizes))
             with replacing(self.folder / "manifest.json") as path:
                 path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
@@ -114,7 +115,7 @@ class TeacherCache(Dataset[Row]):
         for shard in track(mine, "target reads", transient=True, disable=quiet):
             kept = self._read(target, *self.shards[shard])
             with replacing(self._path(shard)) as path:
-                save_file(kept, path)
+                path.write_bytes(save(kept))  # save_file would leave files of its own when killed
         share.barrier()
 
     @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,12 +17,23 @@ from litdraft.errors import UserError
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place once it was written whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     try:
         yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def tidy(folder: Path) -> None:
+    """Remove what processes of this machine that were killed left half written."""
+    for path in folder.glob(f".*.{socket.gethostname()}.*.tmp"):
+        try:
+            os.kill(int(path.name.split(".")[-2]), 0)
+        except ProcessLookupError:
+            path.unlink(missing_ok=True)
+        except (PermissionError, ValueError):
+            continue  # alive, or not ours
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -13,17 +13,20 @@ import sentencepiece
 import tokenizers
 
 from litdraft.errors import UserError
+from litdraft.models.chat_template import ChatTemplate, find_template
 from litdraft.models.files import read_json, replacing
 
 PADDING = 128  # the largest multiple that vocabularies are rounded up to
 
 
 class Tokenizer(ABC):
-    """Ids run from 0 to size - 1; bos and eos are None where a tokenizer has none."""
+    """Ids run from 0 to size - 1; bos and eos are None where a tokenizer has none. `template`
+    spells conversations, where the model has learned any."""
 
     size: int
     bos: int | None
     eos: int | None
+    template: ChatTemplate | None = None
 
     def encode(self, text: str, bos: bool = True) -> list[int]:
         """The ids of a text, behind BOS if asked for and there is one."""
@@ -34,6 +37,10 @@ class Tokenizer(ABC):
         """The text of some ids; BOS, EOS and a padded vocabulary's spare ids stand for none."""
         ends = (self.bos, self.eos)
         return self._decode([i for i in ids if 0 <= i < self.size and i not in ends])
+
+    def encode_rendered(self, text: str) -> list[int]:
+        """The ids of a text in which a template has spelled out special tokens; no BOS is added."""
+        return self._encode(text)
 
     @abstractmethod
     def piece(self, token: int) -> str:
@@ -57,9 +64,18 @@ class SentencePieceTokenizer(Tokenizer):
         self.size = self._processor.get_piece_size()
         self.bos = _known(self._processor.bos_id())
         self.eos = _known(self._processor.eos_id())
+        bos, eos = ("" if i is None else self.piece(i) for i in (self.bos, self.eos))
+        self.template = find_template(path.parent, bos, eos)
 
     def piece(self, token: int) -> str:
         return self._processor.id_to_piece(token)
+
+    def encode_rendered(self, text: str) -> list[int]:
+        """SentencePiece itself would spell special tokens by letters."""
+        marks = {self.piece(i): i for i in (self.bos, self.eos) if i is not None}
+        parts = re.split(f"({'|'.join(map(re.escape, marks))})", text) if marks else [text]
+        ids = ([marks[part]] if part in marks else self._encode(part) for part in parts if part)
+        return [token for some in ids for token in some]
 
     def _encode(self, text: str) -> list[int]:
         ids: list[int] = self._processor.encode(text)
@@ -85,6 +101,8 @@ class HFTokenizer(Tokenizer):
         self.size = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
         self.bos = self._named(path.parent, "bos_token")
         self.eos = self._named(path.parent, "eos_token")
+        bos, eos = ("" if i is None else self.piece(i) for i in (self.bos, self.eos))
+        self.template = find_template(path.parent, bos, eos)
 
     def piece(self, token: int) -> str:
         piece = self._special.get(token) or self._tokenizer.id_to_token(token)
