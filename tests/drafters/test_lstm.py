@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from tests.fakes import random_target
 from torch import Tensor
 
-from litdraft.drafters.lstm import LSTM, State
+from litdraft.drafters.lstm import LSTM, State, starts_before
 from litdraft.native.build import available
 from litdraft.protocols import Context, Lesson, Seen
 from litdraft.sampling import Sampling, draw
@@ -50,6 +51,23 @@ def test_states_equal_propose(layers: int, head: str) -> None:
         # Drawn from what it says, by a uniform of its own: else acceptance is not lossless.
         own_B = draw(proposal.probs_BKU[:, j], drawn_BK[:, j])
         assert torch.equal(proposal.tokens_BK[:, j], own_B)
+
+
+@torch.no_grad()
+def test_only_what_is_trained_on_is_unrolled() -> None:
+    drafter, places = bound(2, "target"), 30
+    tokens_BT = torch.randint(2, 24, (3, places + 1))
+    hidden_BSD = torch.randn(3, places, TARGET.spec.width, dtype=torch.float64)
+    everything = lesson_of(tokens_BT, hidden_BSD)
+    trained_BS = torch.zeros(3, places, dtype=torch.bool)
+    trained_BS[0, 11:14] = trained_BS[1, -1] = trained_BS[1, 0] = True
+    whole = drafter.states(everything)
+    part = drafter.states(replace(everything, trained_BS=trained_BS))
+    for row, place in trained_BS.nonzero().tolist():
+        rounds = min(place, K)  # those that began inside the text
+        assert torch.equal(part[row, place, :rounds], whole[row, place, :rounds])
+    assert starts_before(trained_BS, K).sum() == (3 + K - 1) + K
+    assert not part[2].any()
 
 
 @torch.no_grad()

@@ -45,13 +45,6 @@ class Unrolled:
     short_LnW: list[Tensor]
     long_LnW: list[Tensor]
 
-    def first(self, starts: int) -> None:
-        """Keep the first `starts` of each text (teacher-forced: rows, starts, features)."""
-        self.gates_nG = self.gates_nG[:, :starts]
-        self.output_nC = self.output_nC[:, :starts]
-        self.short_LnW = [short[:, :starts] for short in self.short_LnW]
-        self.long_LnW = [long[:, :starts] for long in self.long_LnW]
-
 
 class LSTM(Drafter):
     """`layers` layers of `width`; the head is the target's frozen unembedding, or one's own.
@@ -145,18 +138,23 @@ class LSTM(Drafter):
         return self.head.proposal(tokens, probs)
 
     def states(self, lesson: Lesson) -> Tensor:
-        """states_BSKC from every start at once; later steps have fewer starts inside the text."""
+        """states_BSKC, unrolled from every start that a trained place follows within k steps: where
+        prompts are long and answers short, that is a small part of the text."""
         assert lesson.hidden_BSD is not None
         hidden_BSD, tokens_BT = lesson.hidden_BSD.to(self.begin.bias.dtype), lesson.tokens_BT
-        places = hidden_BSD.shape[1]
-        unrolled = self._begin(hidden_BSD[:, : places - 1])
-        columns = []
-        for j in range(lesson.k):
-            starts = max(places - 1 - j, 0)
-            unrolled.first(starts)
-            states_BnC = self._step(unrolled, tokens_BT[:, 1 + j : 1 + j + starts])
-            columns.append(F.pad(states_BnC, (0, 0, places - starts, 0)))
-        return torch.stack(columns, 2)
+        rows, places = hidden_BSD.shape[:2]
+        row_n, start_n = starts_before(lesson.trained_BS, lesson.k).nonzero().unbind(1)
+        unrolled = self._begin(hidden_BSD[row_n, start_n])
+        place_nK = start_n[:, None] + torch.arange(1, lesson.k + 1, device=start_n.device)
+        token_nK = tokens_BT[row_n[:, None], place_nK.clamp_max(places)]
+        states_nKC = torch.stack(
+            [self._step(unrolled, token_n) for token_n in token_nK.unbind(1)], 1
+        )
+        # Steps beyond the text's end land in places that are cut off again.
+        columns_K = torch.arange(lesson.k, device=start_n.device)
+        states_BSKC = states_nKC.new_zeros(rows, places + lesson.k, *states_nKC.shape[1:])
+        states_BSKC = states_BSKC.index_put((row_n[:, None], place_nK, columns_K), states_nKC)
+        return states_BSKC[:, :places]
 
     def unembed(self, states_nC: Tensor, j: int) -> Tensor:
         """logits_nU, the same head for every draft position."""
@@ -183,6 +181,12 @@ class LSTM(Drafter):
             unrolled.long_LnW[layer], unrolled.short_LnW[layer] = long_nW, below
         states_nC: Tensor = self.out(below) + unrolled.output_nC
         return states_nC
+
+
+def starts_before(trained_BS: Tensor, k: int) -> Tensor:
+    """started_BS: whether a trained place stands one to k places behind."""
+    behind_BS = F.pad(trained_BS[:, 1:], (0, k))
+    return behind_BS.unfold(1, k, 1).any(-1)[:, : trained_BS.shape[1]]
 
 
 class Fused:
