@@ -4,8 +4,8 @@
 
 Steps of the same batches, taken in turn: the target reading online, its hidden states from the
 cache in its own type and as int8. A step is loading the batch, the target's body (or the cache in
-its place), and the rest: drafter, both heads, loss, gradients, optimizer. The ceiling is what a step
-would cost if the body took no time at all.
+its place), and the rest: drafter, both heads, loss, gradients, optimizer. The ceiling is the
+speedup if the body took no time at all.
 """
 
 from __future__ import annotations

@@ -93,10 +93,52 @@ def test_two_devices_evaluate_as_one(trained: Path) -> None:
 
 
 def test_two_devices_train_as_one(trained: Path, little: Path) -> None:
-    run(trained, "train.py", *small(little), "name=two", "devices=2")
+    """They share out the writing of text and of the teacher's cache as well: the same files."""
+    fresh = ["name=two", "devices=2", "teacher=hidden", "data.cache=outputs/fresh"]
+    run(trained, "train.py", *small(little), *fresh)
     one, two = (weights(trained / "outputs" / name) for name in ("one", "two"))
     for name, weight in one.items():
         assert (weight - two[name]).abs().max() < 1e-4, name
+    outputs = trained / "outputs"
+    written = [path for path in (outputs / "fresh" / "written").rglob("*") if path.is_file()]
+    assert len(written) >= 8
+    for path in written:
+        alone = outputs / "cache" / path.relative_to(outputs / "fresh")
+        assert path.read_bytes() == alone.read_bytes()
+    shards = list((outputs / "fresh" / "teacher").rglob("*.safetensors"))
+    times = [shard.stat().st_mtime_ns for shard in shards]
+    run(trained, "train.py", *small(little), *fresh, "name=three", "k=2")
+    assert [shard.stat().st_mtime_ns for shard in shards] == times != [], "a sweep has one cache"
+
+
+def test_prompts_from_a_file_to_a_report_by_category(trained: Path, little: Path) -> None:
+    lines = (little / "text" / "one.txt").read_text(encoding="utf-8").splitlines()
+    rows = [
+        {"prompt": line[:30], "response": line[30:], "kind": "even" if n % 2 == 0 else "odd"}
+        for n, line in enumerate(lines)
+    ]
+    (trained / "some.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    words = [word for word in small(little) if "data.length" not in word]
+    words += ["data=jsonl", "data.path=some.jsonl", "data.group_key=kind", "name=prompts"]
+    told = run(trained, "train.py", *words, "data.preview=2", "data.loss=all")
+    assert "48 rows" in told
+    assert not (trained / "outputs" / "prompts" / "checkpoints").exists(), "a preview stops"
+    told = run(trained, "train.py", *words, "data.preview=1")
+    _, trained_on = told.split("⟦")[:2]
+    assert lines[0][:3] not in trained_on
+    assert "⏎end⟧" in trained_on
+    words += ["data.responses=target", "data.response_tokens=16", "data.pack=true"]
+    run(trained, "train.py", *words, "data.workers=1", "teacher.dtype=int8", "teacher=hidden")
+    run(trained, "evaluate.py", "run=outputs/prompts", "prompts=4", "max_new_tokens=16")
+    folder = trained / "outputs" / "prompts"
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    assert set(report["groups"]) == {"even", "odd"}
+    for name, part in report["groups"].items():
+        assert part["prompts"] == 2, name
+    rounds = [sum(part["accepted_lengths"]) for part in report["groups"].values()]
+    assert sum(rounds) == report["rounds"]
+    assert (folder / "categories.png").stat().st_size > 0
+    assert "By category, greedy" in (folder / "report.md").read_text(encoding="utf-8")
 
 
 def test_a_run_is_taken_up_again(trained: Path, little: Path) -> None:

@@ -65,12 +65,15 @@ class Choices:
     def rewritten(self) -> bool:
         return self.responses == "target"
 
-    def encoder(self, materials: Materials) -> Encoder:
-        """UserError if `length` does not fit the target's context."""
-        context = WITHOUT_TARGET if materials.spec is None else materials.spec.context
+    def encoder(self, materials: Materials, split: Split = "training") -> Encoder:
+        """Of rows to train on, or of prompts that may take all of a target's context. UserError if
+        `length` does not fit it."""
         if self.length is not None:
             materials.check_length(self.length)
-        return Encoder(materials.tokenizer, self.length or context, self.truncate)
+        length = self.length or WITHOUT_TARGET
+        if materials.spec is not None and (self.length is None or split != "training"):
+            length = materials.spec.context
+        return Encoder(materials.tokenizer, length, self.truncate)
 
     def dealt(self, count: int, split: Split, apart: frozenset[Split]) -> list[int]:
         """Which of `count` rows are this split's, shuffled. The rows are the split's own where it

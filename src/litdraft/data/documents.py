@@ -37,7 +37,7 @@ class Documents:
     def held_out(self, materials: Materials, split: Split, count: int, room: int) -> Rows:
         rows = self._rows(materials, split)
         rows = rows.select(in_turn(rows.groups)[:count])
-        lists, most = rows.lists(), self.choices.encoder(materials).length - room
+        lists, most = rows.lists(), self.choices.encoder(materials, split).length - room
         given = [min(self.choices.opening, len(row), max(most, 1)) for row in lists]
         return Rows.of(lists, given, [[1, len(row)] for row in lists], rows.groups)
 

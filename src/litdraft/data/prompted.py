@@ -41,7 +41,8 @@ class Prompted:
 
     def _rows(self, materials: Materials, split: Split, room: int | None) -> Rows:
         """Prompts with `room` behind them, or, with None, prompts and responses."""
-        encoder, choices, source = self.choices.encoder(materials), self.choices, self.source
+        choices, source = self.choices, self.source
+        encoder = choices.encoder(materials, split)
 
         def make() -> Iterator[Kept]:
             apart = split if split in source.apart else "training"
