@@ -65,7 +65,7 @@ lock: python ## resolve pyproject.toml afresh (TORCH=x.y.z) and rewrite requirem
 	@.venv-lock/bin/python $(PIP_INSTALL) -e '.[dev]' "torch==$(TORCH)"
 	@{ echo "# The exact versions that the set-up installs: litdraft's dependencies and its dev extra."; \
 	   echo "# Made by 'make lock' from the ranges in pyproject.toml; do not edit by hand."; \
-	   .venv-lock/bin/python -m pip freeze --exclude-editable \
+	   .venv-lock/bin/python -m pip freeze --all --exclude pip --exclude-editable \
 	     | sed -E 's/\+[A-Za-z0-9.]+$$//' | grep -Eiv '^(nvidia-|cuda-|triton==)'; } > requirements.lock.tmp
 	@! grep -nE '://|@ ' requirements.lock.tmp || { echo "requirements.lock.tmp names a place, not a version." >&2; exit 1; }
 	@mv requirements.lock.tmp requirements.lock

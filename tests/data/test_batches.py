@@ -6,7 +6,8 @@ import pytest
 import torch
 from tests.fakes import random_target
 
-from litdraft.data.batches import Packed, TrainingBatches, TrainingLoader, bins, collate
+from litdraft.data.batches import TrainingBatches, TrainingLoader, collate
+from litdraft.data.packed import Packed, bins
 from litdraft.data.rows import Rows
 
 LENGTHS = torch.tensor([3 + (7 * row) % 23 for row in range(50)])

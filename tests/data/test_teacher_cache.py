@@ -12,11 +12,13 @@ from tests.fakes import random_target
 from tests.training.runs import module_of
 
 from litdraft.data import teacher_cache
-from litdraft.data.batches import Packed, collate
+from litdraft.data.batches import collate
+from litdraft.data.packed import Packed
 from litdraft.data.rows import Rows
+from litdraft.data.shards import readable
 from litdraft.data.share import Share
 from litdraft.data.teacher import Hidden, Online, Teacher, TopK
-from litdraft.data.teacher_cache import TeacherCache, readable
+from litdraft.data.teacher_cache import TeacherCache
 from litdraft.drafters.lstm import LSTM
 from litdraft.errors import UserError
 from litdraft.objectives import Sums

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import re
 from collections.abc import Iterable
@@ -172,15 +171,3 @@ def split_sentences(text: str) -> list[str]:
 
 def joined(pieces: Iterable[Piece]) -> str:
     return "".join(piece.text for piece in pieces)
-
-
-def tokenizer_mark(tokenizer: Tokenizer) -> str:
-    """A hash of a tokenizer's pieces and chat template."""
-    facts = (tokenizer.size, tokenizer.bos, tokenizer.eos, tokenizer.template)
-    digest = hashlib.sha256(repr(facts).encode())
-    for token in range(tokenizer.size):
-        try:
-            digest.update(tokenizer.piece(token).encode())
-        except IndexError:  # an id that a vocabulary skips
-            digest.update(b"\0")
-    return digest.hexdigest()[:16]

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 from rich.console import Console
 
-from litdraft.data.encoding import Cuts, tokenizer_mark
+from litdraft.data.encoding import Cuts
 from litdraft.data.rows import Rows, Spans, write
 from litdraft.data.source import Materials
 from litdraft.models.files import replacing
+from litdraft.models.tokenizer import Tokenizer
 
 FORMAT = 1  # raise it when rows of the same text would come out otherwise
 SOME = 4096  # rows written at a time
@@ -64,3 +65,15 @@ def tell_cuts(what: str, rows: int, cuts: Cuts, truncate: str) -> None:
     if parts:
         console = Console(stderr=True, highlight=False, soft_wrap=True)
         console.print(f"{what}: {rows:,} rows; {', '.join(parts)}")
+
+
+def tokenizer_mark(tokenizer: Tokenizer) -> str:
+    """A hash of a tokenizer's pieces and chat template."""
+    facts = (tokenizer.size, tokenizer.bos, tokenizer.eos, tokenizer.template)
+    digest = hashlib.sha256(repr(facts).encode())
+    for token in range(tokenizer.size):
+        try:
+            digest.update(tokenizer.piece(token).encode())
+        except IndexError:  # an id that a vocabulary skips
+            digest.update(b"\0")
+    return digest.hexdigest()[:16]

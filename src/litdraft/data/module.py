@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from litdraft.data.batches import Packed, TrainingBatches, TrainingLoader, collate
+from litdraft.data.batches import TrainingBatches, TrainingLoader, collate
 from litdraft.data.continuations import Writer
+from litdraft.data.packed import Packed
 from litdraft.data.rows import Row, Rows
 from litdraft.data.share import Share
 from litdraft.data.source import Materials, Source

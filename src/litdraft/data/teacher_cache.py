@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.progress import track
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from litdraft.data.continuations import key_of
 from litdraft.data.rows import Row, Rows
+from litdraft.data.shards import check_room, planned, tell, whole
 from litdraft.data.share import Share
 from litdraft.data.teacher import Teacher
 from litdraft.errors import UserError
@@ -52,7 +51,7 @@ class TeacherCache(Dataset[Row]):
         lengths_B = rows.lengths_B
         positions_B = lengths_B - 1
         per_token = teacher.bytes_per_token(target.spec, target.dtype, len(taps))
-        self.shards = _shards(positions_B, per_token)
+        self.shards = planned(positions_B, per_token, SHARD)
         self.shard_of: list[int] = [n for n, (a, b) in enumerate(self.shards) for _ in range(a, b)]
         ends_B = positions_B.cumsum(0)
         self.begin: list[int] = (ends_B - positions_B).tolist()
@@ -101,12 +100,12 @@ class TeacherCache(Dataset[Row]):
         return plain
 
     def _write(self, target: Target, share: Share, size: float, facts: dict[str, Any]) -> None:
-        missing = [n for n in range(len(self.shards)) if not _whole(self._path(n))]
+        missing = [n for n in range(len(self.shards)) if not whole(self._path(n))]
         left = size * len(missing) / max(len(self.shards), 1)
-        _check_room(self.folder, left)
+        check_room(self.folder, left)
         if missing and share.rank == 0:
             tidy(self.folder)
-            _tell(self.folder, size, left, sum(self.sizes))
+            tell(self.folder, size, left, sum(self.sizes))
             with replacing(self.folder / "manifest.json") as path:
                 path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
         share.barrier()
@@ -140,29 +139,6 @@ class TeacherCache(Dataset[Row]):
         return {name: torch.cat([by_row[row][name] for row in range(first, end)]) for name in names}
 
 
-def _shards(positions_B: Tensor, per_token: float) -> list[tuple[int, int]]:
-    """Rows [a, b) of about SHARD bytes each."""
-    shards, first, tokens = [], 0, 0
-    most = max(SHARD / max(per_token, 1e-9), 1)
-    for row, size in enumerate(positions_B.tolist()):
-        tokens += size
-        if tokens >= most:
-            shards.append((first, row + 1))
-            first, tokens = row + 1, 0
-    if first < len(positions_B):
-        shards.append((first, len(positions_B)))
-    return shards
-
-
-def _whole(path: Path) -> bool:
-    """Whether a shard is there in its full length: its header says how long it must be."""
-    try:
-        with safe_open(path, framework="pt"):
-            return True
-    except (OSError, SafetensorError):
-        return False
-
-
 def _check(folder: Path, facts: dict[str, Any]) -> None:
     """UserError if the folder holds a cache of something else."""
     manifest = folder / "manifest.json"
@@ -185,32 +161,3 @@ def _check(folder: Path, facts: dict[str, Any]) -> None:
 
 def _named(spec: dict[str, Any]) -> str:
     return f"{spec.get('name')} with weights {spec.get('fingerprint')}"
-
-
-def _tell(folder: Path, size: float, left: float, positions: int) -> None:
-    """What will be written, before it is."""
-    free = shutil.disk_usage(folder).free
-    Console(stderr=True, highlight=False, soft_wrap=True).print(
-        f"teacher cache: {readable(size)} ({positions:,} positions of {size / positions:,.0f} "
-        f"bytes), {readable(left)} to write, {readable(free)} free; {folder}"
-    )
-
-
-def _check_room(folder: Path, left: float) -> None:
-    """UserError if the disk lacks the room."""
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
-    if left > free:
-        raise UserError(
-            f"{folder} has {readable(free)} free, but the teacher cache needs {readable(left)}: "
-            "use teacher=online, teacher.dtype=int8, fewer data.samples, or another data.cache"
-        )
-
-
-def readable(size: float) -> str:
-    """Bytes as people say them."""
-    for unit in ("bytes", "KB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:,.3g} TB"

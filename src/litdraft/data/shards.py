@@ -1,0 +1,64 @@
+"""Large artefacts in files of one size: what a kill loses, and what the disk must hold."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from rich.console import Console
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from litdraft.errors import UserError
+
+
+def planned(positions_B: Tensor, per_token: float, size: int) -> list[tuple[int, int]]:
+    """Rows [a, b) of about `size` bytes each."""
+    shards, first, tokens = [], 0, 0
+    most = max(size / max(per_token, 1e-9), 1)
+    for row, size in enumerate(positions_B.tolist()):
+        tokens += size
+        if tokens >= most:
+            shards.append((first, row + 1))
+            first, tokens = row + 1, 0
+    if first < len(positions_B):
+        shards.append((first, len(positions_B)))
+    return shards
+
+
+def whole(path: Path) -> bool:
+    """Whether a shard is there in its full length: its header says how long it must be."""
+    try:
+        with safe_open(path, framework="pt"):
+            return True
+    except (OSError, SafetensorError):
+        return False
+
+
+def tell(folder: Path, size: float, left: float, positions: int) -> None:
+    """What will be written, before it is."""
+    free = shutil.disk_usage(folder).free
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        f"teacher cache: {readable(size)} ({positions:,} positions of {size / positions:,.0f} "
+        f"bytes), {readable(left)} to write, {readable(free)} free; {folder}"
+    )
+
+
+def check_room(folder: Path, left: float) -> None:
+    """UserError if the disk lacks the room."""
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if left > free:
+        raise UserError(
+            f"{folder} has {readable(free)} free, but the teacher cache needs {readable(left)}: "
+            "use teacher=online, teacher.dtype=int8, fewer data.samples, or another data.cache"
+        )
+
+
+def readable(size: float) -> str:
+    """Bytes as people say them."""
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:,.3g} TB"
