@@ -1,5 +1,5 @@
-"""Drafters trained on real text: every source, its own responses against the target's, and
-acceptance against the number of samples. Each run is one train.py and one evaluate.py.
+"""Drafters trained on real text: every source, its own responses against the target's, a teacher
+kept as int8, and acceptance against the number of samples. Each run is one train.py and one evaluate.py.
 
     python benchmarks/sources.py                 # all of it, about two hours on two cores
     python benchmarks/sources.py wmt14 samples   # parts of it
@@ -35,7 +35,7 @@ SOURCES = {
 }
 # Validated about six times, whatever an epoch is.
 EVERY = {"wmt14": 1, "cnn_dailymail": 6, "books": 1}
-SAMPLES = (250, 500, 1000, 2000, 4000, 8000)
+SAMPLES = (250, 500, 1000, 2000, 4000)  # and 8,000, which is wmt14-target
 
 
 def run(name: str, source: str, *choices: str, every: int = 1, steps: int = STEPS) -> None:
@@ -66,16 +66,17 @@ def samples() -> None:
         choices = (f"data.samples={count}", "data.responses=target")
         run(f"samples-{count}", "wmt14", *choices, every=every)
     told = {count: report(f"samples-{count}") for count in SAMPLES}
+    told[8000] = report("wmt14-target")
 
     def draw(axes: Any) -> None:
         for block, colour, label in ((None, BLUE, "greedy"), ("beside", ORANGE, "temperature 1")):
             reports = [found if block is None else found[block] for found in told.values()]
             lengths = [found["mean_acceptance_length"] for found in reports]
-            axes.plot(SAMPLES, lengths, "o-", color=colour, label=label)
+            axes.plot(list(told), lengths, "o-", color=colour, label=label)
             lookup = [found["floor"]["lookup"] for found in reports]
-            axes.plot(SAMPLES, lookup, ":", color=colour, label=f"lookup, {label}")
+            axes.plot(list(told), lookup, ":", color=colour, label=f"lookup, {label}")
         axes.set(xscale="log", xlabel="training prompts", ylabel="tokens a round")
-        axes.set_xticks(SAMPLES, [str(count) for count in SAMPLES], minor=False)
+        axes.set_xticks(list(told), [str(count) for count in told], minor=False)
         axes.minorticks_off()
         axes.legend(frameon=False)
 
@@ -86,7 +87,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    known = [*SOURCES, "samples"]
+    known = [*SOURCES, "samples", "int8"]
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(known)}; all by default")
     parts = parser.parse_args().parts or known
     for source in SOURCES:
@@ -94,6 +95,9 @@ def main() -> None:
             for responses in ("original", "target"):
                 choice = f"data.responses={responses}"
                 run(f"{source}-{responses}", source, choice, every=EVERY[source])
+    if "int8" in parts:
+        choices = ("data.responses=target", "teacher.dtype=int8")
+        run("wmt14-target-int8", "wmt14", *choices, every=EVERY["wmt14"])
     if "samples" in parts:
         samples()
 
