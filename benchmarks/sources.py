@@ -1,5 +1,6 @@
 """Drafters trained on real text: every source, its own responses against the target's, a teacher
-kept as int8, and acceptance against the number of samples. Each run is one train.py and one evaluate.py.
+kept as int8, and acceptance against the number of samples. Each run is one train.py and one
+evaluate.py.
 
     python benchmarks/sources.py                 # all of it, about two hours on two cores
     python benchmarks/sources.py wmt14 samples   # parts of it

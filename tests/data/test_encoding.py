@@ -17,8 +17,12 @@ from litdraft.data.preview import decoded
 from litdraft.data.prompted import Prompted
 from litdraft.data.rows import Row
 from litdraft.data.source import Materials
+from litdraft.decoding.shapes import room_behind
+from litdraft.decoding.speculate import Speculate
+from litdraft.drafters.lookup import Lookup
 from litdraft.errors import UserError
 from litdraft.models.tokenizer import Tokenizer
+from litdraft.sampling import Sampling
 
 
 class Letters(Tokenizer):
@@ -171,6 +175,16 @@ def test_the_target_writes_the_responses_anew(tmp_path: Path) -> None:
     assert rows.trained() == rows.tokens() - sum(map(len, rows.prompts()))
     with pytest.raises(UserError, match=r"data.responses=target needs a target that writes"):
         Prompted(Some(), choices).training(Materials(Letters(), tmp_path))
+
+
+def test_a_prompt_leaves_room_for_a_round_behind_the_last_token() -> None:
+    target = random_target(vocabulary=128, context=64)
+    tokens = Encoder(Letters(), 64, "left").prompt(
+        example("0" * 99, ""), room_behind(20, 4), Cuts()
+    )
+    assert len(tokens) == 64 - 25
+    loop = Speculate(target, Lookup(), 4, Sampling())
+    assert len(loop.generate([tokens], 20).tokens[0]) == 20
 
 
 def test_a_preview_shows_who_wrote_what() -> None:

@@ -24,9 +24,11 @@ from litdraft.data.examples import Split
 from litdraft.data.rows import Rows
 from litdraft.data.share import Share
 from litdraft.data.source import Materials
+from litdraft.decoding.shapes import room_behind
 from litdraft.drafters.lookup import Lookup
 from litdraft.drafters.lstm import LSTM
 from litdraft.errors import UserError
+from litdraft.evaluation.draft_length import LONGEST
 from litdraft.models.tokenizer import Tokenizer
 from litdraft.protocols import Drafter, Target
 
@@ -107,4 +109,5 @@ def prompts_of(bench: Bench, split: Split, count: int) -> Rows:
     cache = Path(config.data.cache)
     writer = Writer(bench.target, cache, config.seed, share=share)
     materials = Materials(bench.tokenizer, cache, bench.target.spec, writer, share)
-    return source_of(config).held_out(materials, split, count, config.max_new_tokens)
+    room = room_behind(config.max_new_tokens, LONGEST if config.k == "auto" else config.k)
+    return source_of(config).held_out(materials, split, count, room)

@@ -172,6 +172,7 @@ def datamodule_of(
         batch_size=config.data.batch_size,
         validation_prompts=config.data.validation_prompts,
         max_new_tokens=config.data.validation_tokens,
+        k=config.k,
         sampling=sampling_of(config),
         cache=config.data.cache,
         seed=config.seed,

@@ -62,7 +62,8 @@ class _Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if self.skipped:
-            self.skipped += [tag] * (tag == self.skipped[0])
+            if tag == self.skipped[0]:
+                self.skipped.append(tag)
             return
         self._divide(tag)
         if _furniture(tag, dict(attrs)):

@@ -19,6 +19,7 @@ from litdraft.data.share import Share
 from litdraft.data.source import Materials, Source
 from litdraft.data.teacher import Online, Teacher
 from litdraft.data.teacher_cache import TeacherCache
+from litdraft.decoding.shapes import room_behind
 from litdraft.errors import UserError
 from litdraft.models.tokenizer import Tokenizer
 from litdraft.protocols import Target
@@ -51,6 +52,7 @@ class TextModule(L.LightningDataModule):
         workers: int = 0,
         validation_prompts: int = 32,
         max_new_tokens: int = 128,
+        k: int = 0,
         sampling: Sampling | None = None,
         cache: str | Path = "outputs/cache",
         seed: int = 0,
@@ -68,6 +70,7 @@ class TextModule(L.LightningDataModule):
         self.batch_size, self.seed = batch_size, seed
         self.pack, self.workers = pack, workers
         self.validation_prompts, self.max_new_tokens = validation_prompts, max_new_tokens
+        self.room = room_behind(max_new_tokens, k)
         self.sampling = sampling or Sampling()
         self.cache = Path(cache)
         self._training: Rows | None = None
@@ -79,9 +82,7 @@ class TextModule(L.LightningDataModule):
         if self._training is not None:
             return
         materials = self.materials()
-        held_out = self.source.held_out(
-            materials, "validation", self.validation_prompts, self.max_new_tokens
-        )
+        held_out = self.source.held_out(materials, "validation", self.validation_prompts, self.room)
         if materials.writer is not None:
             held_out = materials.writer.continued(
                 held_out.prompts(), self.max_new_tokens, self.sampling

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 from itertools import islice
 from typing import Any
@@ -45,11 +45,6 @@ def restored(line: str, language: str) -> str:
     text = SLASHES.sub("/", UNDERSCORES.sub("_", text))
     text = TIMES.sub(r"\1:", AMOUNTS.sub(r"\1 ", text))
     return SOFT_HYPHENS.sub("", text)
-
-
-def restored_lines(lines: Sequence[str], language: str) -> list[str]:
-    """Every line by `restored`."""
-    return [restored(line, language) for line in lines]
 
 
 def folded(text: str) -> str:

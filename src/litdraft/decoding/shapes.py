@@ -19,3 +19,8 @@ def staying(done: Sequence[bool], few_shapes: bool = False) -> list[int] | None:
     if going and size > CROWD * len(done):
         return None
     return going + over[: size - len(going)]
+
+
+def room_behind(max_new_tokens: int, k: int) -> int:
+    """Slots behind a prompt: a round may begin at the last token and draft k more."""
+    return max_new_tokens + k + 1

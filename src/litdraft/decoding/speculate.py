@@ -12,7 +12,7 @@ from torch import Tensor
 
 from litdraft.decoding.compiled import Compiled, stays
 from litdraft.decoding.generation import Generation
-from litdraft.decoding.shapes import staying
+from litdraft.decoding.shapes import room_behind, staying
 from litdraft.decoding.verify import verify
 from litdraft.errors import UserError
 from litdraft.models.cache import roomy
@@ -168,7 +168,7 @@ class Speculate:
         device, count = self.target.device, len(prompts)
         prompt_B = torch.tensor([len(prompt) for prompt in prompts], device=device)
         # A last round may overshoot: it reads k drafts behind the last token wanted.
-        room = max(len(prompt) for prompt in prompts) + max_new_tokens + self.k + 1
+        room = max(len(prompt) for prompt in prompts) + room_behind(max_new_tokens, self.k)
         cache = self.target.allocate(count, room)
         # Rows that are done go on writing, behind what they know.
         wide = roomy(room + self.k + 1)
