@@ -9,7 +9,7 @@ from typing import Any
 import datasets
 import pytest
 
-from litdraft.data.parallel import find_bitexts, language_name
+from litdraft.data.parallel import find_bitexts, language_name, read_bitext
 from litdraft.errors import UserError
 
 PAIRS = [("Hallo", "Hello"), ("Ja", "Yes")]
@@ -29,7 +29,8 @@ def write(folder: Path, **files: str) -> Path:
 
 def read(path: Any, source: str = "de", target: str = "en") -> list[tuple[str, str]]:
     texts = find_bitexts(path, source, target)
-    return [(pair.source, pair.target) for text in texts for pair in text.pairs()]
+    pairs = [pair for text in texts for pair in read_bitext(text, source, target)]
+    return [(pair.source, pair.target) for pair in pairs]
 
 
 def test_files_pair_up_by_stem_in_either_spelling(tmp_path: Path) -> None:
@@ -38,7 +39,7 @@ def test_files_pair_up_by_stem_in_either_spelling(tmp_path: Path) -> None:
     assert read(tmp_path) == [*PAIRS, ("Nein", "No")]
     assert read(tmp_path, "en", "de") == [("Hello", "Hallo"), ("Yes", "Ja"), ("No", "Nein")]
     assert read([tmp_path / "b.eng", tmp_path / "b.deu"]) == [("Nein", "No")]
-    (pair, _) = find_bitexts(tmp_path, "de", "en")[0].pairs()
+    (pair, _) = read_bitext(find_bitexts(tmp_path, "de", "en")[0], "de", "en")
     assert pair.place == f"{tmp_path / 'a.de'}, line 1"
 
 
@@ -128,8 +129,8 @@ def test_languages_have_names() -> None:
 
 
 def test_the_real_files(shared: Path) -> None:
-    texts = find_bitexts(shared / "data/wmt14/newstest", "deu", "en")
-    counts = {text.files[0].stem: len(text.pairs()) for text in texts}
+    texts = find_bitexts(shared / "data/wmt14/newstest", "de", "en")
+    counts = {text[0].stem: len(read_bitext(text, "de", "en")) for text in texts}
     lines = {"news-test2008": 2051, "2009": 2525, "2010": 2489, "2012": 3003, "2013": 3000}
     years = {name if "-" in name else f"newstest{name}": n for name, n in lines.items()}
     assert counts == {**years, "newstest2014": 3003}

@@ -72,7 +72,6 @@ def test_training_pairs_with_a_held_out_line_are_dropped(folder: Path) -> None:
     source = WMT14(str(folder), prompt="{source}")
     assert source.apart == {"validation", "test"}
     assert texts(source, "training") == [(f"Satz {i}", f" Line {i}") for i in range(6)]
-    assert source.dropped == 2
     assert texts(source, "test") == [("Etwas", " Have it.")]
 
 
@@ -128,6 +127,11 @@ def test_wrong_choices_are_told(choices: dict[str, Any], told: str) -> None:
         WMT14(**choices)
 
 
+def test_a_file_of_two_splits_is_told(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"newstest2014\.de is claimed by data\.validation"):
+        _ = WMT14(str(folder), validation="newstest").apart
+
+
 def test_held_out_text_alone_is_read_but_not_trained_on(folder: Path) -> None:
     source = WMT14([folder / "newstest2014.de", folder / "newstest2014.en"])
     assert len(texts(source, "test")) == 1
@@ -139,35 +143,34 @@ def test_facts_change_with_choices_and_files(folder: Path) -> None:
     facts = WMT14(str(folder)).facts()
     assert facts == WMT14([str(folder)]).facts()
     assert facts["class"] == "WMT14"
-    assert len(facts["files"]) == 3
+    assert WMT14(str(folder), validation=None).facts() != facts
     assert WMT14(str(folder), source="en", target="de").facts() != facts
     assert WMT14(str(folder), shots=1).facts() != facts
     (folder / "train.en").write_text("x\n", encoding="utf-8")
     assert WMT14(str(folder)).facts() != facts
-    assert WMT14().facts()["files"] == []
 
 
 def test_the_hubs_own_splits(tmp_path: Path) -> None:
     hub = tmp_path / "wmt14"
     features = datasets.Features(translation=datasets.Translation(["de", "en"]))
+    card = "---\nconfigs:\n- config_name: de-en\n  data_files:\n"
     for split in ("train", "validation", "test"):
         rows = [{"translation": {"de": f"{split} {i} .", "en": f"x {i}"}} for i in range(4)]
+        rows.insert(1, {"translation": {"de": "\u00a0", "en": "lost"}})
         (hub / "de-en").mkdir(parents=True, exist_ok=True)
         table = datasets.Dataset.from_list(rows, features=features)
         table.to_parquet(hub / "de-en" / f"{split}-00000-of-00001.parquet")
-    card = "---\nconfigs:\n- config_name: de-en\n  data_files:\n" + "".join(
-        f"  - split: {split}\n    path: de-en/{split}-*\n" for split in ("train", "test")
-    )
-    card += "  - split: validation\n    path: de-en/validation-*\n---\n"
-    (hub / "README.md").write_text(card, encoding="utf-8")
+        card += f"  - split: {split}\n    path: de-en/{split}-*\n"
+    (hub / "README.md").write_text(card + "---\n", encoding="utf-8")
     source = WMT14(hub=str(hub), shots=1, prompt="{source}")
     assert source.apart == {"validation", "test"}
     assert [len(texts(source, split)) for split in ("training", "validation", "test")] == [3, 4, 4]
     example = source.examples("validation", NoTokenizer())[1]
     assert example.pieces[0].text.endswith("\n\nvalidation 1.")
+    assert example.place == f"{hub}, validation, row 3"
     back = WMT14(hub=str(hub), source="en", target="de", restore=False, prompt="{source}")
     assert texts(back, "test")[0] == ("x 0", " test 0 .")
-    with pytest.raises(UserError, match="no split 'train' of 'fr-en'"):
+    with pytest.raises(UserError, match="split 'train' of 'fr-en' cannot be opened"):
         WMT14(hub=str(hub), source="fr").examples("training", NoTokenizer())
 
 
@@ -180,8 +183,8 @@ def test_the_real_files(shared: Path) -> None:
     source = WMT14(str(shared / "data/wmt14/newstest"))
     counts = {split: len(texts(source, split)) for split in ("validation", "test")}
     assert counts == {"validation": 3000, "test": 3003}
-    assert source.dropped == 3, "Ja? once and Warum? twice"
-    assert len(texts(source, "training")) == 2051 + 2525 + 2489 + 3003 - 3
+    repeated = 3  # Ja? once and Warum? twice
+    assert len(texts(source, "training")) == 2051 + 2525 + 2489 + 3003 - repeated == 10_065
 
 
 def test_the_real_tokenised_files(shared: Path) -> None:
@@ -189,5 +192,5 @@ def test_the_real_tokenised_files(shared: Path) -> None:
     source = WMT14({"en": toy / "src-train.txt", "de": toy / "tgt-train.txt"})
     training = texts(source, "training")
     assert len(training) == 10_000 - 1, "line 5 has no English"
-    assert [source.apart, source.dropped] == [frozenset(), 0]
+    assert source.apart == frozenset()
     assert not [text for pair in training for text in pair if re.search(r"\w , |&apos;", text)]

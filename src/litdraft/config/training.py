@@ -34,7 +34,7 @@ from litdraft.evaluation.provenance import provenance
 from litdraft.models.files import replacing
 from litdraft.models.tokenizer import Tokenizer
 from litdraft.models.weights import save_hf_folder
-from litdraft.training.callbacks import LastValidation, Probe, inside_epochs
+from litdraft.training.callbacks import Interrupted, LastValidation, Probe, inside_epochs
 from litdraft.training.module import DrafterModule
 
 CHECKPOINTS = "checkpoints"
@@ -82,6 +82,7 @@ def train(config: DictConfig, folder: Path) -> float:
             checkpoint,
             inside_epochs(folder / CHECKPOINTS, LAST, config.save_minutes),
             *_callbacks(config, datamodule, module),
+            Interrupted(),
         ],
     )
     trainer.fit(module, datamodule, ckpt_path=last if config.resume else None, weights_only=True)

@@ -50,7 +50,10 @@ def find_bitexts(path: Paths | Mapping[str, Any], source: str, target: str) -> l
         if file.suffix in TABLES:
             found[file] = {"table": file}
         elif file.suffix in codes:
-            found.setdefault(file.with_suffix(""), {})[codes[file.suffix]] = file
+            sides = found.setdefault(file.with_suffix(""), {})
+            other = sides.setdefault(codes[file.suffix], file)
+            if other != file:
+                raise UserError(f"{other} and {file} are the same side of one text: give one")
         else:
             raise UserError(
                 f"{file} does not say its language: give {', '.join((*codes, *TABLES))} files, "

@@ -66,8 +66,9 @@ class Hub:
         rows = filled_rows(table, self.columns)
 
         def at(row: int) -> Pair:
-            source, target = (table[row][column].strip() for column in self.columns)
-            return Pair(source, target, f"{self.name}, {HUB_SPLITS[split]}, row {row + 1}")
+            cells, place = table[row], f"{self.name}, {HUB_SPLITS[split]}, row {row + 1}"
+            source, target = (cells[column].strip() for column in self.columns)
+            return Pair(source, target, place)
 
         mend = self.mender([at(row) for row in rows[:LOOKED_AT]])
         return Pairs(rows, lambda row: mend(at(row)))

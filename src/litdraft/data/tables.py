@@ -40,7 +40,8 @@ def open_hub(name: str, config: str, split: str, columns: Sequence[str]) -> Any:
     """One split of a data set, memory-mapped: a name on the hub, or a folder laid out like one.
     "a.b" is the column of what stands under b in column a.
 
-    No code from the hub runs. UserError if it cannot be reached or opened, or lacks a column.
+    No code from the hub runs. UserError if it cannot be reached or opened, or lacks a column or
+    its text.
     """
     try:
         with _quiet():
@@ -55,7 +56,9 @@ def open_hub(name: str, config: str, split: str, columns: Sequence[str]) -> Any:
             f"{name}: split {split!r} of {config!r} cannot be opened ({_first_line(error)}): "
             "give data.hub another data set, or data.path=... local files"
         ) from error
-    _check_columns(f"{name} ({config})", table.column_names, columns)
+    kinds = {key: getattr(kind, "dtype", "") for key, kind in table.features.items()}
+    texts = [key for key, kind in kinds.items() if kind in ("string", "large_string")]
+    _check_columns(f"{name} ({config}), of text,", texts, columns)
     return table
 
 

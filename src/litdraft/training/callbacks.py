@@ -7,6 +7,8 @@ from pathlib import Path
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from rich.console import Console
 
 from litdraft.data.module import TextModule
 from litdraft.decoding.speculate import Speculate
@@ -46,6 +48,19 @@ def inside_epochs(folder: Path, name: str, minutes: float) -> ModelCheckpoint:
         save_on_exception=True,
         enable_version_counter=False,
     )
+
+
+class Interrupted(Callback):
+    """Says how to go on where a run was interrupted. Stands behind what saves it."""
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        if trainer.is_global_zero and isinstance(exception, KeyboardInterrupt | SIGTERMException):
+            told = f"interrupted behind step {trainer.global_step}, and saved"
+            Console(stderr=True, highlight=False, soft_wrap=True).print(
+                f"\n{told}: the same command with resume=true goes on there"
+            )
 
 
 class LastValidation(Callback):
