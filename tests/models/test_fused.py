@@ -39,6 +39,14 @@ def twins(shape: dict[str, Any], dtype: torch.dtype) -> tuple[Llama, FusedLlama]
     return eager, FusedLlama(given)
 
 
+@torch.no_grad()
+def test_tokens_may_lie_apart_in_memory() -> None:
+    eager, fused = twins(SHAPES[1], torch.float32)
+    tokens_n = torch.randint(0, 20, (9, 4))[:, 1]
+    assert not tokens_n.is_contiguous()
+    assert torch.allclose(fused.embed(tokens_n), eager.embed(tokens_n).float())
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("dtype, close", [(torch.float32, 1e-5), (torch.bfloat16, 0.06)])
 @torch.no_grad()

@@ -317,7 +317,8 @@ at::Tensor fused_best(const at::Tensor& packed, int64_t outputs, const at::Tenso
 }
 
 // Rows of a packed matrix, in float32.
-at::Tensor fused_embed(const at::Tensor& packed, int64_t width, const at::Tensor& tokens_n) {
+at::Tensor fused_embed(const at::Tensor& packed, int64_t width, const at::Tensor& given_n) {
+  const at::Tensor tokens_n = given_n.contiguous();
   check_tokens(tokens_n, packed.numel() / up(width, IN));
   at::Tensor result = at::empty({tokens_n.size(0), width}, packed.options().dtype(at::kFloat));
   float* out = result.mutable_data_ptr<float>();

@@ -16,6 +16,7 @@
 namespace {
 
 at::Tensor draw(const at::Tensor& weights_nV, const at::Tensor& uniforms_n) {
+  TORCH_CHECK(weights_nV.is_contiguous() && uniforms_n.is_contiguous());
   const int64_t rows = weights_nV.size(0), V = weights_nV.size(1);
   at::Tensor tokens_n = at::empty({rows}, weights_nV.options().dtype(at::kLong));
   std::vector<double> mass;
@@ -32,7 +33,8 @@ uint64_t mix(uint64_t x) {
   return x ^ (x >> 31);
 }
 
-at::Tensor uniforms(int64_t seed, const at::Tensor& row_B, const at::Tensor& round_B, int64_t count) {
+at::Tensor uniforms(int64_t seed, const at::Tensor& row, const at::Tensor& begun, int64_t count) {
+  const at::Tensor row_B = row.contiguous(), round_B = begun.contiguous();
   const int64_t rows = row_B.size(0);
   at::Tensor result = at::empty({rows, count}, row_B.options().dtype(at::kDouble));
   for (int64_t n = 0; n < rows; ++n) {
@@ -54,6 +56,10 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> settle(
   const int64_t B = drafts_BK.size(0), K = drafts_BK.size(1), P = K + 1, T = tokens_BT.size(1);
   for (int64_t n = 0; n < B; ++n)
     TORCH_CHECK_INDEX(known_B.const_data_ptr<int64_t>()[n] + P <= T, "a row has no room for a round");
+  for (const at::Tensor& some : {drafts_BK, says, uniforms_BP, tokens_BT, length_B, known_B, done_B,
+                                 round_B, limit_B, ends})
+    TORCH_CHECK(some.is_contiguous(), "settle reads contiguous tensors alone");
+  TORCH_CHECK(!probs_BKU || probs_BKU->is_contiguous());
   const bool certain = says.scalar_type() == at::kLong;
   const int64_t V = certain ? 0 : says.size(2), U = probs_BKU ? probs_BKU->size(2) : 0;
   at::Tensor given_BP = at::empty({B, P}, drafts_BK.options());
@@ -123,6 +129,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> settle(
 // Each row's last counted hidden state, into `out`; a row without any keeps what it has.
 void last_hidden(const at::Tensor& hidden_BPD, const at::Tensor& count_B, const at::Tensor& out_BD) {
   const int64_t P = hidden_BPD.size(1), D = hidden_BPD.size(2);
+  TORCH_CHECK(hidden_BPD.is_contiguous() && count_B.is_contiguous());
   TORCH_CHECK(out_BD.is_contiguous() && out_BD.size(1) == D && out_BD.size(0) == count_B.size(0));
   for (int64_t n = 0; n < count_B.size(0); ++n) {
     const int64_t count = count_B.const_data_ptr<int64_t>()[n];
