@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+from litdraft.data.progress import work
 from litdraft.data.rows import Rows
 from litdraft.data.share import Share
 from litdraft.decoding.autoregress import Autoregress
@@ -56,22 +55,24 @@ class Writer:
         ]
         if missing:
             tidy(folder)
-        with _progress(len(missing) > 1 and self.share.rank == 0) as progress:
-            rows = sum(len(prompts[start : start + PART]) for start in missing)
-            work, tokens = progress.add_task("target writes", total=rows, rate=""), 0
+        rows = sum(len(prompts[start : start + PART]) for start in missing)
+        with work("target writes", rows, self.share.rank == 0 and rows > self.batch) as bar:
             for start in missing:
                 some = prompts[start : start + PART]
                 part = self._write(some, max_new_tokens, sampling, first_row + start)
                 part.save(paths[start])
-                tokens += int(part.lengths_B.sum()) - sum(map(len, some))
-                seconds = progress.tasks[work].elapsed or 1e-9
-                progress.update(work, advance=len(some), rate=f"{tokens / seconds:,.0f} tokens/s")
+                bar.done(len(some), part.tokens() - sum(map(len, some)))
         self.share.barrier()
-        loaded = [parts[s] or _whole(paths[s], min(PART, len(prompts) - s)) for s in starts]
-        rows_ = Rows.joined([part for part in loaded if part is not None])
+        whole = Rows.joined([self._there(paths[start]) for start in starts])
         if self.share.rank == 0:
-            _manifest(folder / "manifest.json", facts, rows_)
-        return rows_
+            _manifest(folder / "manifest.json", facts, whole)
+        return whole
+
+    def _there(self, path: Path) -> Rows:
+        part = Rows.load(path)
+        if part is None:
+            raise RuntimeError(f"{path} is missing, although all processes are done with it")
+        return part
 
     def _write(
         self, prompts: Sequence[Sequence[int]], limit: int, sampling: Sampling, first_row: int
@@ -134,15 +135,3 @@ def _manifest(path: Path, facts: dict[str, object], rows: Rows) -> None:
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
-
-
-def _progress(shown: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        transient=True,
-        disable=not shown,
-    )

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import track
 from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from litdraft.data.continuations import key_of
+from litdraft.data.progress import Work, work
 from litdraft.data.rows import Row, Rows
 from litdraft.data.shards import check_room, planned, tell, whole
 from litdraft.data.share import Share
@@ -110,15 +110,17 @@ class TeacherCache(Dataset[Row]):
                 path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
         share.barrier()
         mine = [shard for shard in missing if share.mine(shard)]
-        quiet = not mine or share.rank > 0
-        for shard in track(mine, "target reads", transient=True, disable=quiet):
-            kept = self._read(target, *self.shards[shard])
-            with replacing(self._path(shard)) as path:
-                path.write_bytes(save(kept))  # save_file would leave files of its own when killed
+        total = sum(self.sizes[row] for shard in mine for row in range(*self.shards[shard]))
+        with work("target reads", total, share.rank == 0) as bar:
+            for shard in mine:
+                kept = self._read(target, *self.shards[shard], bar)
+                with replacing(self._path(shard)) as path:
+                    # save_file would leave files of its own when killed.
+                    path.write_bytes(save(kept))
         share.barrier()
 
     @torch.no_grad()
-    def _read(self, target: Target, first: int, end: int) -> dict[str, Tensor]:
+    def _read(self, target: Target, first: int, end: int, bar: Work) -> dict[str, Tensor]:
         """What is kept of these rows, end to end; rows of similar length are read together."""
         order = sorted(range(first, end), key=lambda row: self.sizes[row])
         by_row: dict[int, dict[str, Tensor]] = {}
@@ -135,6 +137,7 @@ class TeacherCache(Dataset[Row]):
                     None if taps_BPC is None else taps_BPC[place, :size],
                 )
                 by_row[row] = {n: v.cpu() for n, v in self.teacher.keep(target, part).items()}
+                bar.done(size, size)
         names = next(iter(by_row.values()))
         return {name: torch.cat([by_row[row][name] for row in range(first, end)]) for name in names}
 
