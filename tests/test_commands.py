@@ -12,6 +12,11 @@ from typing import Any
 
 import pytest
 import torch
+from hydra import initialize_config_dir
+
+from litdraft.config.restore import evaluation_config
+from litdraft.config.schema import register
+from litdraft.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -139,6 +144,13 @@ def test_prompts_from_a_file_to_a_report_by_category(trained: Path, little: Path
     assert sum(rounds) == report["rounds"]
     assert (folder / "categories.png").stat().st_size > 0
     assert "By category, greedy" in (folder / "report.md").read_text(encoding="utf-8")
+    register()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        path = f"run={folder}"
+        seeded = evaluation_config([path, "seed=5"])
+        assert (seeded.seed, seeded.data.split_seed) == (5, 0), "what is held out stays held out"
+        with pytest.raises(UserError, match="would test on what the run was trained on"):
+            evaluation_config([path, "data.split_seed=5"])
 
 
 def test_a_run_is_taken_up_again(trained: Path, little: Path) -> None:

@@ -151,6 +151,28 @@ def test_splits_do_not_share_rows_and_are_the_same_again(tmp_path: Path) -> None
     assert in_turn(["a", "a", "a", "b", "c", "b"]) == [0, 3, 4, 1, 5, 2]
 
 
+def test_what_is_held_out_is_nowhere_else_either(tmp_path: Path) -> None:
+    """The same prompt with another response is another row, and still the same prompt."""
+    choices, count = Choices(held_out_rows=6), 60
+    dealt = {
+        split: choices.dealt(count, split, frozenset(), lambda place: place // 3)
+        for split in ("training", *HELD_OUT)
+    }
+    prompts = {split: {place // 3 for place in places} for split, places in dealt.items()}
+    assert all(prompts.values())
+    assert not prompts["validation"] & prompts["test"]
+    assert not prompts["training"] & (prompts["validation"] | prompts["test"])
+    apart = frozenset({"test"})
+    assert len(choices.dealt(count, "test", apart, lambda place: 0)) == count  # type: ignore[arg-type]
+
+
+def test_room_that_is_not_there_is_told() -> None:
+    with pytest.raises(UserError, match="20 tokens are to be written, but 20 is all"):
+        Encoder(Letters(), 20, "left").prompt(example("0123", ""), 20, Cuts())
+    with pytest.raises(UserError, match=r"data.response_tokens=128 was given, but data.length=64"):
+        Choices(length=64, responses="target")
+
+
 def test_masks_that_cover_nothing_or_everything_are_errors(tmp_path: Path) -> None:
     materials = Materials(Letters(), tmp_path)
     whole = Prompted(Some(), Choices(loss="all")).training(materials)
@@ -173,6 +195,12 @@ def test_the_target_writes_the_responses_anew(tmp_path: Path) -> None:
     assert {tuple(prompt) for prompt in rows.prompts()} == prompts
     assert all(len(row) <= len(p) + 6 for row, p in zip(rows.lists(), rows.prompts(), strict=True))
     assert rows.trained() == rows.tokens() - sum(map(len, rows.prompts()))
+    everything = Choices(
+        responses="target", response_tokens=6, samples=20, loss="all", temperatures=(1.0, 0.0)
+    )
+    same = Prompted(Some(), everything).training(materials)
+    assert same.lists() == rows.lists()
+    assert same.trained() == same.tokens() - len(same)
     with pytest.raises(UserError, match=r"data.responses=target needs a target that writes"):
         Prompted(Some(), choices).training(Materials(Letters(), tmp_path))
 

@@ -43,7 +43,7 @@ BROKEN = {
     "only a header": ("t.csv", b"article\n", "has no rows"),
     "an open quote": ("t.csv", b'article\n"a\n', "line 2 is broken"),
     "too many fields": ("t.csv", b"article\na\nb,c\n", "line 3: 2 fields, but the header names 1"),
-    "broken JSON": ("t.jsonl", b'{"article": "a"}\n{"art\n', "line 2 is no JSON"),
+    "broken JSON": ("t.jsonl", b'{"article": "a"}\n{"art\n', "line 2 is not JSON"),
     "no object": ("t.jsonl", b"[1]\n", "line 1 is no JSON object"),
     "no UTF-8": ("t.csv", b"article\ncaf\xe9\n", r"not UTF-8: byte 11 \(line 2\)"),
     "binary": ("t.csv", b"article\n\0\n", "is a binary file"),

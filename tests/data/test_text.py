@@ -8,6 +8,7 @@ import pytest
 
 from litdraft.data.choices import HELD_OUT, Choices
 from litdraft.data.documents import Documents, cut
+from litdraft.data.share import Share
 from litdraft.data.source import Materials
 from litdraft.data.text import Text, separated
 from litdraft.errors import UserError
@@ -47,6 +48,36 @@ def test_every_token_lands_in_exactly_one_split(little: Path, tmp_path: Path) ->
     ]
     assert words == sum(len(ids) + 1 for ids in whole), "all tokens, and an end token a document"
     assert all(len(prompt) == 8 for prompt in splits[2].prompts())
+
+
+def test_short_documents_are_not_prompts_to_their_end(little: Path, tmp_path: Path) -> None:
+    tokenizer = open_tokenizer(little / "tokenizer.model")
+    (tmp_path / "a.txt").write_text("|".join(f"dal {n} bel" for n in range(40)))
+    source = Text(str(tmp_path / "a.txt"), separator="|")
+    materials = Materials(tokenizer, tmp_path)
+    held_out = Documents(source, Choices(length=64)).held_out(materials, "test", 9, 8)
+    assert all(
+        0 < len(p) < len(r) for p, r in zip(held_out.prompts(), held_out.lists(), strict=True)
+    )
+    rewritten = Choices(length=64, responses="target", response_tokens=8)
+    with pytest.raises(UserError, match=r"no row is longer than data.opening=32"):
+        Documents(source, rewritten).training(materials)
+
+
+def test_one_process_works_and_all_hear_of_a_mistake() -> None:
+    said: list[str] = []
+
+    def wrong() -> None:
+        raise UserError("no such file")
+
+    def first(told: str) -> str:
+        said.append(told)
+        return told
+
+    with pytest.raises(UserError, match="no such file"):
+        Share(0, 2, broadcast=first).once(wrong)
+    with pytest.raises(UserError, match="no such file"):
+        Share(1, 2, broadcast=lambda _: said[0]).once(lambda: pytest.fail("only the first acts"))
 
 
 def test_what_is_no_text_is_told(tmp_path: Path) -> None:

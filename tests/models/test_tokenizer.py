@@ -235,3 +235,15 @@ def test_the_same_pieces_in_two_formats_are_the_same(shared: Path) -> None:
     stories = open_tokenizer(shared / "targets/stories260K/tok512.model")
     assert same_tokens(whole, open_tokenizer(shared / "targets/llama2_tokenizer")) is None
     assert same_tokens(whole, stories) == 259  # behind three specials and 256 bytes
+
+
+def test_content_tells_tokenizers_of_the_same_pieces_apart(shared: Path, tmp_path: Path) -> None:
+    path = shared / "targets" / "tinystories656K_hf" / "tokenizer.json"
+    told = json.loads(path.read_text(encoding="utf-8"))
+    told["normalizer"] = {"type": "Lowercase"}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(told), encoding="utf-8")
+    one, other = open_tokenizer(path), open_tokenizer(tmp_path / "tokenizer.json")
+    assert same_tokens(one, other) is None
+    assert one.encode("A", bos=False) != other.encode("A", bos=False)
+    assert one.content() != other.content()
+    assert one.content() == open_tokenizer(path).content()

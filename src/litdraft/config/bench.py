@@ -105,7 +105,7 @@ def _fresh(drafter: Drafter, target: Target, trained: Drafter) -> Drafter:
 def prompts_of(bench: Bench, split: Split, count: int) -> Rows:
     """Held-out prompts and the groups they belong to."""
     config, fabric = bench.config, bench.fabric
-    share = Share(fabric.global_rank, fabric.world_size, fabric.barrier)
+    share = Share(fabric.global_rank, fabric.world_size, fabric.barrier, fabric.broadcast)
     cache = Path(config.data.cache)
     writer = Writer(bench.target, cache, config.seed, share=share)
     materials = Materials(bench.tokenizer, cache, bench.target.spec, writer, share)

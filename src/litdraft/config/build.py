@@ -42,7 +42,7 @@ DTYPES = {
 LOADER_KEYS = (
     "batch_size", "pack", "workers", "validation_prompts", "validation_tokens", "preview", "cache",
 )  # fmt: skip
-TEXT_KEYS = tuple(field.name for field in fields(Choices) if field.name != "seed")
+TEXT_KEYS = tuple(field.name for field in fields(Choices))
 
 
 def build(node: DictConfig, **extra: Any) -> Any:
@@ -148,7 +148,7 @@ def source_of(config: DictConfig) -> Source:
         return source
     chosen = {key: node.pop(key) for key in TEXT_KEYS}
     chosen["temperatures"] = tuple(chosen["temperatures"])
-    choices, examples = Choices(**chosen, seed=config.seed), build(node)
+    choices, examples = Choices(**chosen), build(node)
     return Documents(examples, choices) if examples.documents else Prompted(examples, choices)
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from itertools import chain, zip_longest
+from itertools import chain, islice, zip_longest
 
 import numpy as np
 
 from litdraft.data.encoding import TRUNCATE, Encoder
 from litdraft.data.examples import Split
+from litdraft.data.rows import Rows
 from litdraft.data.source import Materials
 from litdraft.errors import UserError
 
@@ -39,7 +40,7 @@ class Choices:
     opening: int = 32
     held_out_rows: int = 256
     samples: int | None = None
-    seed: int = 0
+    split_seed: int = 0
 
     def __post_init__(self) -> None:
         for key, known in (
@@ -58,6 +59,11 @@ class Choices:
                 f"data.opening={self.opening} was given, but it must be below "
                 f"data.length={self.length}"
             )
+        if self.rewritten and self.length is not None and self.response_tokens >= self.length:
+            raise UserError(
+                f"data.response_tokens={self.response_tokens} was given, but data.length="
+                f"{self.length} must have room for a prompt before them: lower one, raise the other"
+            )
         if not self.temperatures:
             raise UserError("data.temperatures=[] was given, but it needs one at least")
 
@@ -75,10 +81,13 @@ class Choices:
             length = materials.spec.context
         return Encoder(materials.tokenizer, length, self.truncate)
 
-    def dealt(self, count: int, split: Split, apart: frozenset[Split]) -> list[int]:
+    def dealt(
+        self, count: int, split: Split, apart: frozenset[Split], given: Callable[[int], Hashable]
+    ) -> list[int]:
         """Which of `count` rows are this split's, shuffled. The rows are the split's own where it
-        is `apart`, and otherwise training rows, of which it takes a part."""
-        order: list[int] = np.random.default_rng(self.seed).permutation(count).tolist()
+        is `apart`, and otherwise training rows, of which it takes a part. No later split has a row
+        that is `given` the same as one of an earlier: validation, test, training."""
+        order: list[int] = np.random.default_rng(self.split_seed).permutation(count).tolist()
         if split != "training" and split in apart:
             return order
         carved = [name for name in HELD_OUT if name not in apart]
@@ -88,10 +97,21 @@ class Choices:
                 f"the data makes {count} rows, but training, validation and test need one each: "
                 "give more text or a lower data.length"
             )
-        if split == "training":
-            return order[each * len(carved) :][: self.samples]
-        first = each * carved.index(split)
-        return order[first : first + each]
+        if not carved:
+            return order[: self.samples]
+        first = each * (len(carved) if split == "training" else carved.index(split))
+        mine = order[first:] if split == "training" else order[first : first + each]
+        taken = {given(place) for place in order[:first]}
+        fresh = (place for place in mine if not taken or given(place) not in taken)
+        return list(islice(fresh, self.samples if split == "training" else None))
+
+    def masked(self, rows: Rows) -> Rows:
+        """Rewritten rows with the loss where it was asked for."""
+        if self.loss == "continuation":
+            return rows
+        lists = rows.lists()
+        given = [len(prompt) for prompt in rows.prompts()]
+        return Rows.of(lists, given, [[1, len(row)] for row in lists], rows.groups)
 
 
 def in_turn(groups: Sequence[str]) -> list[int]:

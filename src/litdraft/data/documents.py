@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 from rich.progress import track
@@ -12,6 +13,7 @@ from litdraft.data.examples import Examples, Split
 from litdraft.data.kept import Kept, kept
 from litdraft.data.rows import Rows
 from litdraft.data.source import Materials
+from litdraft.errors import UserError
 from litdraft.models.tokenizer import Tokenizer
 
 
@@ -31,20 +33,31 @@ class Documents:
             return rows
         opening, encoder = self.choices.opening, self.choices.encoder(materials)
         prompts = [row[:opening] for row in rows.lists() if len(row) > opening]
+        if not prompts or opening >= encoder.length:
+            raise UserError(
+                f"no row is longer than data.opening={opening} tokens, behind which the target "
+                "would write: lower it, or give longer texts"
+            )
         writer = materials.needed_writer("data.responses=target")
-        return dealt_out(writer, prompts, encoder.length - opening, self.choices.temperatures)
+        room = encoder.length - opening
+        return self.choices.masked(dealt_out(writer, prompts, room, self.choices.temperatures))
 
     def held_out(self, materials: Materials, split: Split, count: int, room: int) -> Rows:
         rows = self._rows(materials, split)
         rows = rows.select(in_turn(rows.groups)[:count])
         lists, most = rows.lists(), self.choices.encoder(materials, split).length - room
-        given = [min(self.choices.opening, len(row), max(most, 1)) for row in lists]
+        # Never a whole row, behind whose end nothing is to be written.
+        given = [max(1, min(self.choices.opening, len(row) // 2, most)) for row in lists]
         return Rows.of(lists, given, [[1, len(row)] for row in lists], rows.groups)
 
     def _rows(self, materials: Materials, split: Split) -> Rows:
         apart = self.source.apart
         rows = self._cut(materials, split if split in apart else "training")
-        return rows.select(self.choices.dealt(len(rows), split, apart))
+
+        def given(place: int) -> bytes:
+            return bytes(rows[place].tokens_T.numpy())
+
+        return rows.select(self.choices.dealt(len(rows), split, apart, given))
 
     def _cut(self, materials: Materials, split: Split) -> Rows:
         encoder = self.choices.encoder(materials)
@@ -62,7 +75,12 @@ class Documents:
 def line_ends(tokenizer: Tokenizer) -> frozenset[int]:
     """Ids whose piece ends a line: a newline, its byte piece, or GPT-2's letter for it."""
     marks = ("\n", "<0x0A>", "Ċ")
-    return frozenset(i for i in range(tokenizer.size) if tokenizer.piece(i).endswith(marks))
+    ends = set()
+    for token in range(tokenizer.size):
+        with contextlib.suppress(IndexError):  # an id that a vocabulary skips
+            if tokenizer.piece(token).endswith(marks):
+                ends.add(token)
+    return frozenset(ends)
 
 
 def cut(ids: list[int], length: int, breaks: frozenset[int], bos: int | None) -> list[list[int]]:

@@ -61,10 +61,13 @@ class Encoder:
     def row(self, example: Example, cuts: Cuts) -> Encoded | None:
         """Prompt and response, to learn from; None if nothing of the response fits."""
         encoded = self._fitting(example, self.length)
+        if not encoded.written:
+            cuts.dropped += 1
+            return None
         over = len(encoded.tokens) - self.length
         if over <= 0:
             return encoded
-        first = encoded.written[0] if encoded.written else len(encoded.tokens)
+        first = encoded.written[0]
         if first >= self.length:
             # At least half of what fits stays the prompt's.
             encoded = self._cut(example, encoded, min(over, first - self.length // 2))
@@ -83,6 +86,11 @@ class Encoder:
         last = example.pieces[-1]
         given = example._replace(pieces=example.pieces[:-1]) if last.written else example
         most = self.length - room
+        if most < 1:
+            raise UserError(
+                f"{room} tokens are to be written, but {self.length} is all there is room for: "
+                "lower data.response_tokens, data.validation_tokens or max_new_tokens"
+            )
         tokens = self._fitting(given, most).tokens
         if len(tokens) <= most:
             return tokens

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,3 +53,24 @@ def stamp(path: Path) -> list[Any]:
     """What changes when a file does, without reading it."""
     facts = path.stat()
     return [path.name, facts.st_size, facts.st_mtime_ns]
+
+
+def json_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Where it stands and its object, of every line that is not blank; UserError if it has none."""
+    for number, line in enumerate(read_text(file).split("\n"), 1):
+        if not line.strip():
+            continue
+        place = f"{file}, line {number}"
+        try:
+            row = json.loads(line)
+            if "\\ud" in line.lower():  # half a surrogate pair passes json, but no tokenizer
+                json.dumps(row, ensure_ascii=False).encode()
+        except (ValueError, RecursionError) as error:
+            raise UserError(
+                f"{place} is not JSON ({error}): give one JSON object a line"
+            ) from error
+        if not isinstance(row, dict):
+            raise UserError(
+                f"{place} is no JSON object, but {type(row).__name__}: give one JSON object a line"
+            )
+        yield place, row

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from litdraft.data.chat import checked_messages, conversation, template_for
 from litdraft.data.examples import Example, Mapped, Piece, Split
-from litdraft.data.files import Paths, files_of, read_text, stamp
+from litdraft.data.files import Paths, files_of, json_lines, read_text, stamp
 from litdraft.errors import UserError
 from litdraft.models.chat_template import ChatTemplate, Message
 from litdraft.models.tokenizer import Tokenizer
@@ -25,27 +24,6 @@ class Line(NamedTuple):
     group: str
     pieces: tuple[Piece, ...] = ()
     messages: Sequence[Message] = ()
-
-
-def json_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Where it stands and its object, of every line that is not blank; UserError if it has none."""
-    for number, line in enumerate(read_text(file).split("\n"), 1):
-        if not line.strip():
-            continue
-        place = f"{file}, line {number}"
-        try:
-            row = json.loads(line)
-            if "\\ud" in line.lower():  # half a surrogate pair passes json, but no tokenizer
-                json.dumps(row, ensure_ascii=False).encode()
-        except (ValueError, RecursionError) as error:
-            raise UserError(
-                f"{place} is not JSON ({error}): give one JSON object a line"
-            ) from error
-        if not isinstance(row, dict):
-            raise UserError(
-                f"{place} is no JSON object, but {type(row).__name__}: give one JSON object a line"
-            )
-        yield place, row
 
 
 class JSONL:
@@ -96,7 +74,10 @@ class JSONL:
         files: dict[Split, list[Path]] = {"training": files_of(self.path, (".jsonl",))}
         for split, paths in self.held_out.items():
             files[split] = files_of(paths, (".jsonl",), f"data.{split}")
-        held_out = {file.resolve() for split in self.held_out for file in files[split]}
+        named = [file.resolve() for split in self.held_out for file in files[split]]
+        held_out = set(named)
+        if len(held_out) < len(named):
+            raise UserError("data.validation and data.test share a file: give each its own")
         files["training"] = [f for f in files["training"] if f.resolve() not in held_out]
         return files
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from litdraft.data.encoding import Cuts
 from litdraft.data.rows import Rows, Spans, write
 from litdraft.data.source import Materials
-from litdraft.models.files import replacing
+from litdraft.models.files import replacing, tidy
 from litdraft.models.tokenizer import Tokenizer
 
 FORMAT = 1  # raise it when rows of the same text would come out otherwise
@@ -36,10 +36,14 @@ def kept(materials: Materials, facts: Any, make: Callable[[], Iterator[Kept]]) -
     told = [FORMAT, facts, tokenizer_mark(materials.tokenizer)]
     key = hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
     path = materials.cache / "rows" / f"{key}.arrow"
-    if materials.share.rank == 0 and Rows.load(path) is None:
-        with replacing(path) as temporary:
-            write(temporary, _tables(make()))
-    materials.share.barrier()
+
+    def once() -> None:
+        if Rows.load(path) is None:
+            tidy(path.parent)
+            with replacing(path) as temporary:
+                write(temporary, _tables(make()))
+
+    materials.share.once(once)
     rows = Rows.load(path)
     assert rows is not None
     return rows
@@ -68,12 +72,6 @@ def tell_cuts(what: str, rows: int, cuts: Cuts, truncate: str) -> None:
 
 
 def tokenizer_mark(tokenizer: Tokenizer) -> str:
-    """A hash of a tokenizer's pieces and chat template."""
-    facts = (tokenizer.size, tokenizer.bos, tokenizer.eos, tokenizer.template)
-    digest = hashlib.sha256(repr(facts).encode())
-    for token in range(tokenizer.size):
-        try:
-            digest.update(tokenizer.piece(token).encode())
-        except IndexError:  # an id that a vocabulary skips
-            digest.update(b"\0")
-    return digest.hexdigest()[:16]
+    """A hash of all that decides how texts are encoded."""
+    facts = repr((tokenizer.bos, tokenizer.eos, tokenizer.template)).encode()
+    return hashlib.sha256(facts + tokenizer.content()).hexdigest()[:16]

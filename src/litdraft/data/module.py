@@ -82,12 +82,19 @@ class TextModule(L.LightningDataModule):
         if self._training is not None:
             return
         materials = self.materials()
+        share = materials.share
         held_out = self.source.held_out(materials, "validation", self.validation_prompts, self.room)
+        if min(len(held_out), self.batch_size) < share.world:
+            raise UserError(
+                f"{len(held_out)} validation prompts in batches of {self.batch_size} cannot feed "
+                f"{share.world} devices: raise data.validation_prompts or data.batch_size"
+            )
+        self._training = self.source.training(materials)
         if materials.writer is not None:
             held_out = materials.writer.continued(
                 held_out.prompts(), self.max_new_tokens, self.sampling
             )
-        self._validation, self._training = held_out, self.source.training(materials)
+        self._validation = held_out
         if self.teacher.cached and self.open_target is not None:
             self._taught = TeacherCache(
                 self._training,
@@ -150,7 +157,10 @@ class TextModule(L.LightningDataModule):
         share = Share()
         if self.trainer is not None:
             trainer = self.trainer
-            share = Share(trainer.global_rank, trainer.world_size, trainer.strategy.barrier)
+            strategy = trainer.strategy
+            share = Share(
+                trainer.global_rank, trainer.world_size, strategy.barrier, strategy.broadcast
+            )
         if self.open_writer is None:
             return Materials(self.tokenizer, self.cache, share=share)
         target = self.open_writer(self._device)

@@ -8,7 +8,7 @@ from rich.progress import track
 
 from litdraft.data.choices import Choices, in_turn
 from litdraft.data.continuations import dealt_out
-from litdraft.data.encoding import Cuts, Encoder
+from litdraft.data.encoding import Cuts, Encoder, joined
 from litdraft.data.examples import Example, Examples, Split
 from litdraft.data.kept import Kept, kept, tell_cuts
 from litdraft.data.rows import Rows
@@ -30,7 +30,8 @@ class Prompted:
         if choices.rewritten:
             writer = materials.needed_writer("data.responses=target")
             prompts = self._rows(materials, "training", choices.response_tokens).prompts()
-            return dealt_out(writer, prompts, choices.response_tokens, choices.temperatures)
+            rows = dealt_out(writer, prompts, choices.response_tokens, choices.temperatures)
+            return choices.masked(rows)
         rows = self._rows(materials, "training", None)
         self._check_mask(rows)
         return rows
@@ -48,7 +49,9 @@ class Prompted:
             apart = split if split in source.apart else "training"
             examples = source.examples(apart, encoder.tokenizer)
             cuts, count = Cuts(), 0
-            places = choices.dealt(len(examples), split, source.apart)
+            places = choices.dealt(
+                len(examples), split, source.apart, lambda place: given_in(examples[place]) or place
+            )
             for place in track(places, f"{split} prompts", transient=True):
                 row = self._row(encoder, examples[place], room, cuts)
                 if row is not None:
@@ -57,7 +60,7 @@ class Prompted:
             tell_cuts(f"{split} text", count, cuts, choices.truncate)
 
         facts = [source.facts(), split, encoder.length, room, choices.truncate, choices.loss]
-        facts += [choices.held_out_rows, choices.samples, choices.seed]
+        facts += [choices.held_out_rows, choices.samples, choices.split_seed]
         return kept(materials, facts, make)
 
     def _row(self, encoder: Encoder, example: Example, room: int | None, cuts: Cuts) -> Kept | None:
@@ -83,3 +86,9 @@ class Prompted:
                 "every token would be trained on, because all prompts are empty: check the "
                 "prompts, or say data.loss=all"
             )
+
+
+def given_in(example: Example) -> str:
+    """What stands before the last response."""
+    last = example.pieces[-1]
+    return joined(example.pieces[:-1] if last.written else example.pieces)

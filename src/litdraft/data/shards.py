@@ -37,9 +37,9 @@ def whole(path: Path) -> bool:
 
 def tell(folder: Path, size: float, left: float, positions: int) -> None:
     """What will be written, before it is."""
-    free = shutil.disk_usage(folder).free
+    free, each = shutil.disk_usage(folder).free, size / max(positions, 1)
     Console(stderr=True, highlight=False, soft_wrap=True).print(
-        f"teacher cache: {readable(size)} ({positions:,} positions of {size / positions:,.0f} "
+        f"teacher cache: {readable(size)} ({positions:,} positions of {each:,.0f} "
         f"bytes), {readable(left)} to write, {readable(free)} free; {folder}"
     )
 

@@ -10,8 +10,7 @@ from typing import Any
 from litdraft.data.chat import conversation, template_for
 from litdraft.data.choices import in_turn
 from litdraft.data.examples import Example, Split
-from litdraft.data.files import Paths, files_of, read_text, stamp
-from litdraft.data.jsonl import json_lines
+from litdraft.data.files import Paths, files_of, json_lines, read_text, stamp
 from litdraft.errors import UserError
 from litdraft.models.tokenizer import Tokenizer
 

@@ -59,10 +59,14 @@ class Hub:
         return frozenset({"validation", "test"})
 
     def stamps(self) -> dict[Split, Any]:
-        return {}
+        """The library's own fingerprint, which follows revisions and local files."""
+        return {"training": self._table("training")._fingerprint}
+
+    def _table(self, split: Split) -> Any:
+        return open_hub(self.name, self.config, HUB_SPLITS[split], self.columns)
 
     def pairs(self, split: Split) -> Pairs:
-        table = open_hub(self.name, self.config, HUB_SPLITS[split], self.columns)
+        table = self._table(split)
         rows = filled_rows(table, self.columns)
 
         def at(row: int) -> Pair:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ import numpy as np
 import pyarrow.compute
 import pyarrow.parquet
 
-from litdraft.data.files import read_text
+from litdraft.data.files import json_lines, read_text
 from litdraft.errors import UserError
 
 ENDINGS = (".csv", ".tsv", ".parquet", ".jsonl")
@@ -96,18 +95,8 @@ def _csv(file: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 
 def _jsonl(file: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(read_text(file).split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise UserError(
-                f"{file}, line {number} is no JSON ({error}): give one JSON object a line"
-            ) from error
-        if not isinstance(row, dict):
-            raise UserError(f"{file}, line {number} is no JSON object: give one a line")
-        _check_columns(f"{file}, line {number}", list(row), columns)
+    for place, row in json_lines(file):
+        _check_columns(place, list(row), columns)
         yield {column: row[column] for column in columns}
 
 

@@ -102,7 +102,7 @@ class TeacherCache(Dataset[Row]):
     def _write(self, target: Target, share: Share, size: float, facts: dict[str, Any]) -> None:
         missing = [n for n in range(len(self.shards)) if not whole(self._path(n))]
         left = size * len(missing) / max(len(self.shards), 1)
-        check_room(self.folder, left)
+        share.once(lambda: check_room(self.folder, left))
         if missing and share.rank == 0:
             tidy(self.folder)
             tell(self.folder, size, left, sum(self.sizes))

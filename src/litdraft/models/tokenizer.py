@@ -42,6 +42,10 @@ class Tokenizer(ABC):
         """The ids of a text in which a template has spelled out special tokens; no BOS is added."""
         return self._encode(text)
 
+    def content(self) -> bytes:
+        """All that decides how it encodes: two tokenizers of the same content are the same."""
+        return repr((type(self), self.size)).encode()
+
     @abstractmethod
     def piece(self, token: int) -> str:
         """The raw piece of one id, as the tokenizer's file spells it; IndexError if none."""
@@ -66,6 +70,10 @@ class SentencePieceTokenizer(Tokenizer):
         self.eos = _known(self._processor.eos_id())
         bos, eos = ("" if i is None else self.piece(i) for i in (self.bos, self.eos))
         self.template = find_template(path.parent, bos, eos)
+
+    def content(self) -> bytes:
+        model: bytes = self._processor.serialized_model_proto()
+        return model
 
     def piece(self, token: int) -> str:
         return self._processor.id_to_piece(token)
@@ -103,6 +111,9 @@ class HFTokenizer(Tokenizer):
         self.eos = self._named(path.parent, "eos_token")
         bos, eos = ("" if i is None else self.piece(i) for i in (self.bos, self.eos))
         self.template = find_template(path.parent, bos, eos)
+
+    def content(self) -> bytes:
+        return self._tokenizer.to_str().encode()
 
     def piece(self, token: int) -> str:
         piece = self._special.get(token) or self._tokenizer.id_to_token(token)

@@ -6,6 +6,7 @@ TORCH_EXTENSIONS_DIR can choose).
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -73,8 +74,7 @@ def _build() -> None:
     import ninja
     from torch.utils.cpp_extension import load
 
-    home = os.environ.get("TORCH_EXTENSIONS_DIR") or Path.home() / ".cache" / "torch_extensions"
-    folder = Path(home) / _name()
+    folder = _folder()
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["PATH"] = os.pathsep.join((os.environ.get("PATH", os.defpath), ninja.BIN_DIR))
     with (folder / "builder").open("w") as file:
@@ -90,6 +90,12 @@ def _build() -> None:
         )
 
 
+def _folder() -> Path:
+    home = os.environ.get("TORCH_EXTENSIONS_DIR") or Path.home() / ".cache" / "torch_extensions"
+    return Path(home) / _name()
+
+
+@functools.cache
 def _name() -> str:
     """One build for each source, torch and processor: a home folder may serve several machines."""
     with Path("/proc/cpuinfo").open() as lines:
@@ -174,8 +180,21 @@ def linear(x_nC: Tensor, weight: Tensor, outputs: int) -> Tensor:
 
 
 def fastest_dtype() -> torch.dtype:
-    """The type whose weights this processor gets through sooner, by trying both on a matrix that
-    does not fit a core's own caches."""
+    """The type whose weights this processor gets through sooner: tried once, and remembered beside
+    the build, because all processes, and a run that is taken up again, must choose the same."""
+    remembered = _folder() / "fastest"
+    if not remembered.exists():
+        mine = remembered.with_name(f"fastest.{os.getpid()}")
+        mine.write_text(str(_tried()).removeprefix("torch."))
+        with contextlib.suppress(FileExistsError):  # whoever was first has decided
+            os.link(mine, remembered)
+        mine.unlink()
+    dtype: torch.dtype = getattr(torch, remembered.read_text())
+    return dtype
+
+
+def _tried() -> torch.dtype:
+    """Both types on a matrix that does not fit a core's own caches."""
     x, seconds = torch.randn(4, 1024), {}
     for dtype in DTYPES:
         weights = packed(torch.randn(8192, 1024), dtype)
