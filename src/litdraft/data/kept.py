@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 from rich.console import Console
 
+from litdraft.data.continuations import key_of
 from litdraft.data.encoding import Cuts
 from litdraft.data.rows import Rows, Spans, write
 from litdraft.data.source import Materials
@@ -33,9 +33,8 @@ class Kept(NamedTuple):
 def kept(materials: Materials, facts: Any, make: Callable[[], Iterator[Kept]]) -> Rows:
     """What `make` yields, from the cache where the same facts and tokenizer made it before. One
     process makes it, the others wait."""
-    told = [FORMAT, facts, tokenizer_mark(materials.tokenizer)]
-    key = hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
-    path = materials.cache / "rows" / f"{key}.arrow"
+    told = {"format": FORMAT, "text": facts, "tokenizer": tokenizer_mark(materials.tokenizer)}
+    path = materials.cache / "rows" / f"{key_of(told)}.arrow"
 
     def once() -> None:
         if Rows.load(path) is None:

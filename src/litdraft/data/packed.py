@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 
 import torch
@@ -51,15 +52,21 @@ def _end_to_end(taught: list[dict[str, Tensor]]) -> dict[str, Tensor] | None:
 
 def bins(lengths: Sequence[int], length: int) -> list[list[int]]:
     """Rows put together until no more fit: longest first, into the fullest bin with room."""
-    by_room: dict[int, list[list[int]]] = {}
     full: list[list[int]] = []
+    with_room: dict[int, list[list[int]]] = {}
+    rooms: list[int] = []  # those of with_room that have a bin, ascending
     for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
-        size = lengths[row]
-        room = next((r for r in range(size, length) if by_room.get(r)), None)
-        bin_ = by_room[room].pop() if room is not None else []
-        if room is None:
-            full.append(bin_)
+        at = bisect_left(rooms, lengths[row])
+        room = rooms[at] if at < len(rooms) else length
+        if at < len(rooms):
+            bin_ = with_room[room].pop()
+            if not with_room[room]:
+                del rooms[at]
+        else:
+            full.append(bin_ := [])
         bin_.append(row)
-        left = (length if room is None else room) - size
-        by_room.setdefault(left, []).append(bin_)
+        left = room - lengths[row]
+        if not with_room.setdefault(left, []):
+            insort(rooms, left)
+        with_room[left].append(bin_)
     return full
