@@ -53,7 +53,8 @@ def main() -> None:
     print("|" + " --- |" * (HEAD.count("|") - 1))
     for path in map(Path, sys.argv[1:]):
         report = json.loads(path.read_text(encoding="utf-8"))
-        print("\n".join(rows(report, path.stem)))
+        if "beside" in report:  # other benchmarks lie there as well
+            print("\n".join(rows(report, path.stem)))
 
 
 if __name__ == "__main__":

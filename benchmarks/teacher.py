@@ -14,6 +14,7 @@ import argparse
 import itertools
 import json
 import os
+import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -34,6 +35,7 @@ from litdraft.config.build import (
 )
 from litdraft.config.schema import register
 from litdraft.data.batches import TrainingBatches, collate
+from litdraft.data.continuations import Writer
 from litdraft.data.rows import Row
 from litdraft.data.share import Share
 from litdraft.data.teacher import Hidden, Online, Teacher, TopK
@@ -41,6 +43,8 @@ from litdraft.data.teacher_cache import TeacherCache
 from litdraft.evaluation.provenance import provenance
 from litdraft.models.files import replacing
 from litdraft.protocols import Lesson, TargetSpec
+from litdraft.sampling import Sampling
+from litdraft.targets.llama import LlamaTarget
 
 SHARED = Path(os.environ.get("LITDRAFT_SHARED") or "../shared")
 CASES = {
@@ -136,6 +140,20 @@ def measured(case: Case, steps: int) -> dict[str, Any]:
     return told
 
 
+def writing(case: Case, rows: int = 128) -> dict[str, float]:
+    """Tokens a second when the target writes responses, greedy and sampled, 32 rows at a time."""
+    target = LlamaTarget.open(SHARED / "targets" / "mix-13m", None, fused=True)
+    prompts = case.sets["online"].prompts()[:rows]
+    told = {}
+    for name, temperature in (("greedy", 0.0), ("temperature 1", 1.0)):
+        with tempfile.TemporaryDirectory() as folder:
+            began = time.perf_counter()
+            text = Writer(target, Path(folder), 0).continued(prompts, 128, Sampling(temperature))
+            seconds = time.perf_counter() - began
+        told[name] = (text.tokens() - sum(map(len, prompts))) / seconds
+    return told
+
+
 def sizes() -> dict[str, dict[str, float]]:
     """Bytes a position for targets of other sizes, in bfloat16."""
     teachers: dict[str, Teacher] = {
@@ -166,7 +184,10 @@ def main() -> None:
     told: dict[str, Any] = {"sizes": sizes()}
     with initialize_config_dir(str(Path("conf").absolute()), version_base="1.3"):
         for source in CASES:
-            told[source] = measured(Case(source, arguments.dtype), arguments.steps)
+            case = Case(source, arguments.dtype)
+            told[source] = measured(case, arguments.steps)
+            if source == "wmt14":
+                told["writing, tokens per second"] = writing(case)
             print(source, json.dumps(told[source], indent=1), flush=True)
     with replacing(Path(arguments.out)) as path:
         told |= provenance(torch.device("cpu"))

@@ -16,12 +16,6 @@ from litdraft.models.tokenizer import Tokenizer, open_tokenizer
 SPLITS: tuple[Split, ...] = ("training", "validation", "test")
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(folder))
-
-
 @pytest.fixture
 def tokenizer(little: Path) -> Tokenizer:
     return open_tokenizer(little / "tokenizer.model")

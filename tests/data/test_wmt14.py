@@ -8,32 +8,11 @@ from typing import Any
 
 import datasets
 import pytest
+from tests.training.runs import NoTokenizer
 
 from litdraft.data.examples import Example, Split
 from litdraft.data.wmt14 import WMT14
 from litdraft.errors import UserError
-from litdraft.models.tokenizer import Tokenizer
-
-
-class NoTokenizer(Tokenizer):
-    """WMT14 reads text alone."""
-
-    size, bos, eos = 0, None, None
-
-    def piece(self, token: int) -> str:
-        raise IndexError
-
-    def _encode(self, text: str) -> list[int]:
-        raise AssertionError
-
-    def _decode(self, ids: list[int]) -> str:
-        raise AssertionError
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(folder))
 
 
 @pytest.fixture
