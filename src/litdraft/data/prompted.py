@@ -37,30 +37,35 @@ class Prompted:
         return rows
 
     def held_out(self, materials: Materials, split: Split, count: int, room: int) -> Rows:
-        rows = self._rows(materials, split, None if materials.spec is None else room)
-        return rows.select(in_turn(rows.groups)[:count])
+        return self._rows(materials, split, None if materials.spec is None else room, count)
 
-    def _rows(self, materials: Materials, split: Split, room: int | None) -> Rows:
-        """Prompts with `room` behind them, or, with None, prompts and responses."""
+    def _rows(
+        self, materials: Materials, split: Split, room: int | None, count: int | None = None
+    ) -> Rows:
+        """Prompts with `room` behind them, or, with None, prompts and responses; with a count, so
+        many of them, groups in turn."""
         choices, source = self.choices, self.source
         encoder = choices.encoder(materials, split)
 
         def make() -> Iterator[Kept]:
             apart = split if split in source.apart else "training"
             examples = source.examples(apart, encoder.tokenizer)
-            cuts, count = Cuts(), 0
+            cuts, encoded = Cuts(), 0
             places = choices.dealt(
                 len(examples), split, source.apart, lambda place: given_in(examples[place]) or place
             )
+            if count is not None:
+                chosen = in_turn([examples[place].group for place in places])[:count]
+                places = [places[number] for number in chosen]
             for place in track(places, f"{split} prompts", transient=True):
                 row = self._row(encoder, examples[place], room, cuts)
                 if row is not None:
-                    count += 1
+                    encoded += 1
                     yield row
-            tell_cuts(f"{split} text", count, cuts, choices.truncate)
+            tell_cuts(f"{split} text", encoded, cuts, choices.truncate)
 
         facts = [source.facts(), split, encoder.length, room, choices.truncate, choices.loss]
-        facts += [choices.held_out_rows, choices.samples, choices.split_seed]
+        facts += [choices.held_out_rows, choices.samples, choices.split_seed, count]
         return kept(materials, facts, make)
 
     def _row(self, encoder: Encoder, example: Example, room: int | None, cuts: Cuts) -> Kept | None:
