@@ -39,6 +39,13 @@ EVERY = {"wmt14": 1, "cnn_dailymail": 6, "books": 1}
 SAMPLES = (250, 500, 1000, 2000, 4000)  # and 8,000, which is wmt14-target
 
 
+NAMES = (
+    *(f"{source}-{responses}" for source in SOURCES for responses in ("original", "target")),
+    "wmt14-target-int8",
+    *(f"samples-{count}" for count in SAMPLES),
+)
+
+
 def run(name: str, source: str, *choices: str, every: int = 1, steps: int = STEPS) -> None:
     """Train and evaluate, unless that is done; the report goes to results/."""
     folder = Path("outputs") / name
@@ -84,6 +91,23 @@ def samples() -> None:
     drawn(draw, RESULTS / "samples.png")
 
 
+def table(names: list[str]) -> list[str]:
+    """A line a run: greedy figures, and behind a slash those at temperature 1."""
+    head = "| run | drafter | lookup | untrained | repeated 4-grams | speedup |"
+    lines = [head, "|" + " --- |" * 6]
+    for name in names:
+        blocks = (report(name), report(name)["beside"])
+        cells = [
+            [f"{found['mean_acceptance_length']:.2f}" for found in blocks],
+            [f"{found['floor']['lookup']:.2f}" for found in blocks],
+            [f"{found['floor']['untrained']:.2f}" for found in blocks],
+            [f"{100 * found['repeated_4grams']:.0f} %" for found in blocks],
+            ["{value:.2f} [{low:.2f}, {high:.2f}]".format(**f["speedup"]) for f in blocks],
+        ]
+        lines.append(f"| `{name}` | " + " | ".join(" / ".join(cell) for cell in cells) + " |")
+    return lines
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -101,6 +125,8 @@ def main() -> None:
         run("wmt14-target-int8", "wmt14", *choices, every=EVERY["wmt14"])
     if "samples" in parts:
         samples()
+    made = [name for name in NAMES if (RESULTS / f"{name}.json").exists()]
+    print("\n".join(table(made)))
 
 
 if __name__ == "__main__":
