@@ -32,7 +32,12 @@ COMMON = [
 SOURCES = {
     "wmt14": [f"data.path={SHARED}/data/wmt14/newstest", "data.batch_size=32"],
     "cnn_dailymail": [f"data.path={SHARED}/data/cnndm", "data.batch_size=16"],
-    "books": [f"data.path={SHARED}/data/books", "data.test=alice", "data.batch_size=16"],
+    "books": [
+        f"data.path={SHARED}/data/books",
+        "data.test=alice",
+        "data.batch_size=16",
+        "data.length=256",
+    ],
 }
 # Validated about six times, whatever an epoch is.
 EVERY = {"wmt14": 1, "cnn_dailymail": 6, "books": 1}
