@@ -78,6 +78,10 @@ def samples() -> None:
         every = max(1, 100 * 32 // count)
         choices = (f"data.samples={count}", "data.responses=target")
         run(f"samples-{count}", "wmt14", *choices, every=every)
+    draw_samples()
+
+
+def draw_samples() -> None:
     told = {count: report(f"samples-{count}") for count in SAMPLES}
     told[8000] = report("wmt14-target")
 
@@ -91,7 +95,7 @@ def samples() -> None:
         axes.set(xscale="log", xlabel="training prompts", ylabel="tokens a round")
         axes.set_xticks(list(told), [str(count) for count in told], minor=False)
         axes.minorticks_off()
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
 
     drawn(draw, RESULTS / "samples.png")
 

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from litdraft.data.continuations import key_of
 from litdraft.data.progress import Work, work
 from litdraft.data.rows import Row, Rows
-from litdraft.data.shards import check_room, planned, tell, whole
+from litdraft.data.shards import check_room, fetch, planned, tell, whole
 from litdraft.data.share import Share
 from litdraft.data.teacher import Teacher
 from litdraft.errors import UserError
@@ -62,6 +62,7 @@ class TeacherCache(Dataset[Row]):
         _check(self.folder, facts)
         self._open: dict[int, dict[str, Tensor]] = {}
         self._write(target, share, sum(self.sizes) * per_token, facts)
+        fetch([self._path(shard) for shard in range(len(self.shards))])
 
     def __len__(self) -> int:
         return len(self.rows)
