@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from litdraft.evaluation.benchmark import speedup, tokens_per_second
 from litdraft.evaluation.losslessness import Verdicts
@@ -246,7 +246,9 @@ def show(report: dict[str, Any], folder: Path) -> None:
     console.print(f"\n{headline(report)}", style="bold", markup=False)
     console.print(seen)
     if report["groups"]:
-        parts = Table(*GROUP_COLUMNS, title="by category", title_justify="left")
+        first, *others = GROUP_COLUMNS
+        parts = Table(Column(first, no_wrap=True), *others, title="by category")
+        parts.title_justify = "left"
         for line in group_rows(report):
             parts.add_row(*line)
         console.print(parts)
