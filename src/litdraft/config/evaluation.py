@@ -23,6 +23,7 @@ from litdraft.evaluation import plots, report
 from litdraft.evaluation.compiling import worth_compiling
 from litdraft.evaluation.draft_length import LONGEST, TURNS, best, draft_lengths
 from litdraft.evaluation.provenance import provenance
+from litdraft.evaluation.stats import ratio
 from litdraft.evaluation.stream import Stream, closing
 from litdraft.sampling import Sampling
 
@@ -183,7 +184,6 @@ def _figures(part: dict[str, Any]) -> dict[str, Any]:
 
 def _group(part: dict[str, Any]) -> dict[str, Any]:
     """A category's figures; its speed where prompts were timed one by one."""
-    _, plain, plain_tokens, _, decode, tokens = part["seconds"]
-    timed = decode > 0 and plain_tokens > 0 and tokens > 0
-    speed = (plain / plain_tokens) / (decode / tokens) if timed else None
+    sums_4 = part["times_6"][[1, 2, 4, 5]]
+    speed = float(ratio(sums_4)) if (sums_4 > 0).all() else None
     return {"prompts": part["prompts"], **_figures(part), "speedup": speed}

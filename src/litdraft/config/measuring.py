@@ -22,7 +22,7 @@ from litdraft.evaluation.stats import Counts, repeated_4grams
 from litdraft.sampling import Sampling
 
 REPLAYED = ("drafter", *report.FLOORS)
-FIGURES = ("prompts", "counts", "repeats", "seconds", *REPLAYED)
+FIGURES = ("prompts", "counts", "repeats", "times_6", *REPLAYED)
 
 
 def block(
@@ -113,7 +113,7 @@ def _figures(
         .vector()
         .double(),
         "repeats": torch.tensor(repeated_4grams(texts)).double(),
-        "seconds": times_n6.sum(0),
+        "times_6": times_n6.sum(0),
         **{
             name: replay_texts(bench.target, drafter, given, plain, k, sampling).totals()
             for name, drafter in {"drafter": bench.drafter, **bench.floors}.items()
@@ -128,7 +128,7 @@ def _read(part: dict[str, Any]) -> dict[str, Any]:
         "counts": Counts.of_vector(part["counts"].long()),
         "replays": {name: Replay.of_totals(part[name]) for name in REPLAYED},
         "repeats": part["repeats"].long().tolist(),
-        "seconds": part["seconds"].tolist(),
+        "times_6": part["times_6"],
     }
 
 

@@ -36,18 +36,18 @@ def restored(config: DictConfig, arguments: Sequence[str]) -> DictConfig:
     for key in (*GROUPS, *KEYS):
         if _value(arguments, key) in (None, chosen.get(key)):
             config[key] = saved[key]
-    _keep_splits(config, saved, arguments)
+    _keep_splits(config, saved, chosen["data"], arguments)
     for override in OverridesParser.create().parse_overrides(list(arguments)):
         if override.key_or_group not in GROUPS:
             OmegaConf.update(config, override.key_or_group, override.value())
     return config
 
 
-def _keep_splits(config: DictConfig, saved: Any, arguments: Sequence[str]) -> None:
+def _keep_splits(config: DictConfig, saved: Any, source: str, arguments: Sequence[str]) -> None:
     """What a run held out stays held out, whatever seed it is evaluated with."""
     if config.data is None or "held_out_rows" not in config.data:
         return
-    if _value(arguments, "data") in (None, _choices(config.run).get("data")):
+    if _value(arguments, "data") in (None, source):
         config.data.split_seed = saved.data.split_seed
         for key in ("split_seed", "held_out_rows"):
             if _value(arguments, f"data.{key}") is not None:

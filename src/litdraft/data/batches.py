@@ -49,7 +49,7 @@ class TrainingBatches(Sampler[list[int]]):
 
     The order depends on (seed, epoch) alone and a global batch is dealt out row by row, so N
     processes together see what one would see. An incomplete last batch is left out, unless it is
-    the only one. `skip` batches are left out once, where a run is taken up again.
+    the only one. The first `skip` batches are left out, where a run is taken up again.
     """
 
     def __init__(
@@ -69,8 +69,7 @@ class TrainingBatches(Sampler[list[int]]):
         return len(self.lengths_B) // self.batch
 
     def __iter__(self) -> Iterator[list[int]]:
-        batches, self.skip = self.order()[self.skip :], 0
-        for batch in batches:
+        for batch in self.order()[self.skip :]:
             yield batch[self.rank :: self.world]
 
     def order(self) -> list[list[int]]:

@@ -47,11 +47,10 @@ class Writer:
         folder = self.folder / "written" / key_of(facts)
         starts = range(0, len(prompts), PART)
         paths = {start: folder / f"{start:08d}.arrow" for start in starts}
-        parts = {start: _whole(paths[start], min(PART, len(prompts) - start)) for start in starts}
         missing = [
             start
             for number, start in enumerate(starts)
-            if self.share.mine(number) and parts[start] is None
+            if self.share.mine(number) and not _whole(paths[start], min(PART, len(prompts) - start))
         ]
         if missing:
             tidy(folder)
@@ -123,10 +122,10 @@ def key_of(facts: dict[str, object]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _whole(path: Path, rows: int) -> Rows | None:
-    """A part, unless it is missing or damaged."""
+def _whole(path: Path, rows: int) -> bool:
+    """Whether a part is there, undamaged."""
     part = Rows.load(path)
-    return part if part is not None and len(part) == rows else None
+    return part is not None and len(part) == rows
 
 
 def _manifest(path: Path, facts: dict[str, object], rows: Rows) -> None:

@@ -48,12 +48,6 @@ class Encoder:
     length: int
     truncate: str = "error"
 
-    def __post_init__(self) -> None:
-        if self.truncate not in TRUNCATE:
-            raise UserError(
-                f"data.truncate={self.truncate} was given: choose one of {', '.join(TRUNCATE)}"
-            )
-
     def document(self, example: Example) -> list[int]:
         """A whole text between the tokens that begin and end one."""
         return self.tokenizer.encode(joined(example.pieces)) + self._end(example)

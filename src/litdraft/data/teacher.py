@@ -111,16 +111,17 @@ class Hidden:
         return spec.width * (1 + taps) * type_.itemsize + scales
 
     def keep(self, target: Target, reading: Reading) -> dict[str, Tensor]:
-        kept = {"hidden": reading.hidden_BPD, "taps": reading.taps_BPC}
+        kept = {"hidden": reading.hidden_BPD}
+        if reading.taps_BPC is not None:
+            kept["taps"] = reading.taps_BPC
         type_ = self._type(target.dtype)
         if type_ != torch.int8:
-            return {name: v.to(type_) for name, v in kept.items() if v is not None}
+            return {name: values_nC.to(type_) for name, values_nC in kept.items()}
         small = {}
         for name, values_nC in kept.items():
-            if values_nC is not None:
-                scale_n1 = values_nC.float().abs().amax(-1, keepdim=True).clamp_min(1e-30) / 127
-                small[name] = (values_nC / scale_n1).round().to(torch.int8)
-                small[f"{name}_scale"] = scale_n1
+            scale_n1 = values_nC.float().abs().amax(-1, keepdim=True).clamp_min(1e-30) / 127
+            small[name] = (values_nC / scale_n1).round().to(torch.int8)
+            small[f"{name}_scale"] = scale_n1
         return small
 
     def reading(self, target: Target, batch: Taught, taps: tuple[int, ...]) -> Reading | None:

@@ -108,12 +108,13 @@ def paired_bootstrap(
     count = parts_4n.shape[1]
     drawn = torch.randint(count, (resamples, count), generator=generator)
     sums_4r = parts_4n[:, drawn].sum(-1)
-    ratios_r = _ratio(sums_4r)
+    ratios_r = ratio(sums_4r)
     low, high = torch.quantile(ratios_r, torch.tensor([0.025, 0.975], dtype=torch.double)).tolist()
-    return Interval(float(_ratio(parts_4n.sum(1))), low, high)
+    return Interval(float(ratio(parts_4n.sum(1))), low, high)
 
 
-def _ratio(sums_4: Tensor) -> Tensor:
+def ratio(sums_4: Tensor) -> Tensor:
+    """Time per token against the baseline's, from its seconds and tokens and then one's own."""
     baseline_seconds, baseline_tokens, seconds, tokens = sums_4
-    ratio: Tensor = (baseline_seconds / baseline_tokens) / (seconds / tokens)
-    return ratio
+    faster: Tensor = (baseline_seconds / baseline_tokens) / (seconds / tokens)
+    return faster
