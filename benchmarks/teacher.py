@@ -83,7 +83,7 @@ class Case:
         }
         self.drafter = drafter_of(config, self.target.spec, tokenizer)
         self.drafter.bind(self.target)
-        self.drafter.learn_vocabulary(rows.counts_V(self.target.spec.vocabulary))
+        self.drafter.prepare(lambda: rows.counts_V(self.target.spec.vocabulary))
         self.objective = build(config.objective)
         self.optimizer = maker(config.optimizer)(self.drafter.parameters())
         self.batches = TrainingBatches(rows.lengths_B, config.data.batch_size, 0).order()
@@ -101,11 +101,11 @@ class Case:
         trained_BS = batch.trained_BT[:, 1:]
         lesson = Lesson(batch.tokens_BT, trained_BS, reading.hidden_BPD, None, self.k)
         sums = self.objective.sums(
-            self.drafter.states(lesson), self.drafter.unembed,
+            self.drafter.states(lesson), self.drafter,
             teacher.logits(self.target, batch, reading), batch.tokens_BT[:, 1:], trained_BS,
             vocabulary_U=self.drafter.vocabulary_U,
         )  # fmt: skip
-        (sums.loss_K / sums.count_K).mean().backward()
+        sums.loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
         clock.append(time.perf_counter())

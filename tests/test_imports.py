@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("protocols",),
     ("native",),
     ("sampling",),
-    ("models",),
+    ("models", "chunked"),
     ("targets", "drafters", "objectives", "decoding.tree"),
     ("decoding", "evaluation.stats"),
     ("data", "evaluation", "export"),

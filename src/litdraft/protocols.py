@@ -17,7 +17,7 @@ teacher row at s serves every pair (t = s - j, j), and everything in training is
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Protocol
 
@@ -271,6 +271,7 @@ class Drafter(nn.Module, ABC):
     """
 
     needs: Needs = Needs()
+    counted: bool = False  # learns by counting its training text once, not by gradients
 
     @property
     def vocabulary_U(self) -> Tensor | None:
@@ -278,7 +279,21 @@ class Drafter(nn.Module, ABC):
         return None
 
     def learn_vocabulary(self, counts_V: Tensor) -> None:
-        """How often each token stands in the training text, told before training begins."""
+        """Which tokens to draft, from how often each stands in a text."""
+        return None
+
+    def prepare(self, counts_V: Callable[[], Tensor]) -> None:
+        """Before a training that starts anew, already bound: take over what the target or the text
+        gives. counts_V tells how often each token stands in the training text."""
+        if self.vocabulary_U is not None:
+            self.learn_vocabulary(counts_V())
+
+    def count(self, texts: Iterable[Tensor]) -> None:
+        """Learn from whole texts, tokens_T each: what `counted` families do instead of training."""
+        raise NotImplementedError(f"{type(self).__name__} does not learn by counting")
+
+    def forget(self) -> None:
+        """Lose what earlier decoding taught, where a family remembers: measurements begin so."""
         return None
 
     def fuse(self, dtype: torch.dtype) -> None:
@@ -316,6 +331,11 @@ class Drafter(nn.Module, ABC):
         """logits_nU of draft position j (0-based); by default through the target's frozen head."""
         logits: Tensor = self.__dict__["target"].unembed(states_nC)
         return logits
+
+    def matrix(self, j: int) -> Tensor | None:
+        """weight_UC, where `unembed` multiplies with this trained parameter and does nothing else:
+        training then needs memory for its gradient once instead of twice."""
+        return None
 
     @torch.no_grad()
     def likelihood(self, lesson: Lesson, warp: Warp) -> Tensor:

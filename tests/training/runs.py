@@ -54,7 +54,7 @@ def module_of(
     return DrafterModule(
         lambda spec: family(spec),  # type: ignore[arg-type]
         lambda device: target,
-        Objective(loss, chunk=64),
+        Objective(**{loss: 1.0}),
         partial(torch.optim.AdamW, lr=0.02),
         constant,
         k=k, sampling=sampling, config={"k": k},

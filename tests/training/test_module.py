@@ -13,9 +13,7 @@ from tests.fakes import random_target
 from tests.training.runs import fitted
 
 from litdraft.drafters.lstm import LSTM
-from litdraft.objectives import Objective
 from litdraft.protocols import Drafter, TargetSpec
-from litdraft.sampling import log_softmax
 from litdraft.training.callbacks import inside_epochs
 from litdraft.training.schedule import constant, warmup_cosine
 
@@ -107,39 +105,6 @@ def test_a_run_that_ends_inside_an_epoch_goes_on_there(tmp_path: Path, step: int
     assert again.trainer.global_step == whole.trainer.global_step == 24
     for name, weight in whole.drafter.state_dict().items():
         assert torch.equal(weight, again.drafter.state_dict()[name]), name
-
-
-def test_sums_do_not_depend_on_the_chunk_and_gradients_are_exact() -> None:
-    """Against the whole thing written out at once, with gradients."""
-    rows, places, k, width, size = 2, 9, 3, 5, 11
-    states = torch.randn(rows, places, k, width, dtype=torch.float64, requires_grad=True)
-    head, taught = torch.randn(size, width).double(), torch.randn(rows * places, size).double()
-    labels = torch.randint(size, (rows, places))
-    trained = torch.rand(rows, places) < 0.8
-    place = torch.arange(places)
-    real = trained[:, :, None] & (place[:, None] >= torch.arange(k) + 1)
-    p = log_softmax(taught).view(rows, places, 1, size)
-    q = log_softmax(states @ head.T)
-    exact = {"kl": (p.exp() * (p - q)).sum(-1),
-             "ce": -q.gather(3, labels[..., None, None].expand(-1, -1, k, 1))[..., 0]}  # fmt: skip
-    overlap = torch.minimum(p.exp(), q.exp()).sum(-1)
-    for loss, value in exact.items():
-        expected = torch.where(real, value, 0.0)
-        (wanted,) = torch.autograd.grad(expected.sum(), states, retain_graph=True)
-        for chunk in (1, 4, 1000):
-            sums = Objective(loss, chunk=chunk).sums(
-                states, lambda n, j: n @ head.T, lambda n: taught[n], labels, trained
-            )
-            assert torch.allclose(sums.loss_K.double(), expected.sum((0, 1)), rtol=1e-6)
-            assert sums.count_K.tolist() == real.sum((0, 1)).tolist()
-            kept = torch.where(real, overlap, 0.0).sum((0, 1))
-            assert torch.allclose(sums.acceptance_K.double(), kept, rtol=1e-6)
-            (found,) = torch.autograd.grad(sums.loss_K.sum(), states)
-            assert torch.allclose(found, wanted, atol=1e-10)
-
-
-def test_weights_of_positions_sum_to_one() -> None:
-    assert Objective(decay=0.5).weights_K(3) == pytest.approx([4 / 7, 2 / 7, 1 / 7])
 
 
 def test_schedules() -> None:

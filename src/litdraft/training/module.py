@@ -96,33 +96,28 @@ class DrafterModule(L.LightningModule):
             )
 
     def on_fit_start(self) -> None:
-        if self.target is None or self.drafter.vocabulary_U is None:
+        if self.target is None:
             return
         if self.trainer.ckpt_path is not None:  # resumed: the vocabulary came with the weights
             self.drafter.bind(self.target)
         else:
             text: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-            counts_V = text.counts_V(self.target.spec.vocabulary)
-            self.drafter.learn_vocabulary(counts_V.to(self.device))
+            size = self.target.spec.vocabulary
+            self.drafter.prepare(lambda: text.counts_V(size).to(self.device))
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         sums = self.sums(batch)
-        count_K = self.shared(sums.count_K)
-        loss = self.loss(sums.loss_K, count_K) * self.trainer.world_size
+        loss = sums.loss * self.trainer.world_size
         self.log("train/loss", loss.detach(), prog_bar=True)
         # One process's estimate: what all of them see is in the validation.
         rate = sums.acceptance_K.sum() / sums.count_K.sum().clamp_min(1)
         self.log("train/acceptance", rate, prog_bar=True)
         return loss
 
-    def loss(self, loss_K: Tensor, count_K: Tensor) -> Tensor:
-        """Mean loss per draft position, weighted; count_K counts over all processes."""
-        weights_K = loss_K.new_tensor(self.objective.weights_K(len(loss_K)))
-        return (weights_K * loss_K / count_K.clamp_min(1)).sum()
-
     def shared(self, count_K: Tensor) -> Tensor:
-        """Counts summed over processes, so that N of them train as one would."""
-        if self.trainer.world_size == 1:
+        """Counts summed over processes while training, so that N of them train as one would.
+        Validation deals out unequal shares of batches, and weighs nothing."""
+        if self._trainer is None or not self.training or self.trainer.world_size == 1:
             return count_K
         total: Tensor = self.trainer.strategy.reduce(count_K.clone(), reduce_op="sum")
         return total
@@ -135,13 +130,14 @@ class DrafterModule(L.LightningModule):
         lesson = self.lesson(batch, reading)
         return self.objective.sums(
             self.drafter.states(lesson),
-            self.drafter.unembed,
+            self.drafter,
             None if target is None else self.teacher.logits(target, batch, reading),
             batch.tokens_BT[:, 1:],
             lesson.trained_BS,
             lead=0 if target is None else 1,
             vocabulary_U=self.drafter.vocabulary_U,
             start_BS=lesson.start_BS,
+            shared=self.shared,
         )
 
     def lesson(self, batch: Batch, reading: Reading | None) -> Lesson:
