@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from litdraft.data.choices import Choices
 from litdraft.data.documents import Documents
+from litdraft.data.mixture import Mixture
 from litdraft.data.module import TextModule
 from litdraft.data.prompted import Prompted
 from litdraft.data.source import Source
@@ -143,6 +144,17 @@ def source_of(config: DictConfig) -> Source:
     if config.data is None:
         raise UserError("data=null was given: choose data=target_generated or data=text")
     node = _without(config, "data", LOADER_KEYS)
+    if "parts" not in node:
+        return _source(node)
+    parts = {
+        str(name): _source(_without(config.data.parts, str(name), LOADER_KEYS))
+        for name, part in node.parts.items()
+        if part is not None
+    }
+    return Mixture(parts)
+
+
+def _source(node: DictConfig) -> Source:
     if "truncate" not in node:
         source: Source = build(node)
         return source
@@ -198,7 +210,8 @@ def _without(config: DictConfig, group: str, keys: tuple[str, ...]) -> DictConfi
     node._set_key(group)
     for key in map(str, node):
         if OmegaConf.is_missing(node, key):
-            raise UserError(f"{group}.{key} has no value: give {group}.{key}=...")
+            whole = config._get_full_key(f"{group}.{key}")
+            raise UserError(f"{whole} has no value: give {whole}=...")
     OmegaConf.set_struct(node, False)
     for key in keys:
         if key in node:

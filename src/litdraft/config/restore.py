@@ -36,6 +36,9 @@ def restored(config: DictConfig, arguments: Sequence[str]) -> DictConfig:
     for key in (*GROUPS, *KEYS):
         if _value(arguments, key) in (None, chosen.get(key)):
             config[key] = saved[key]
+    if _value(arguments, "drafter") in (None, chosen["drafter"]) and saved.drafter is not None:
+        OmegaConf.resolve(saved.drafter)  # another k must not change what was trained
+        config.drafter = saved.drafter
     _keep_splits(config, saved, chosen["data"], arguments)
     for override in OverridesParser.create().parse_overrides(list(arguments)):
         if override.key_or_group not in GROUPS:
@@ -45,14 +48,18 @@ def restored(config: DictConfig, arguments: Sequence[str]) -> DictConfig:
 
 def _keep_splits(config: DictConfig, saved: Any, source: str, arguments: Sequence[str]) -> None:
     """What a run held out stays held out, whatever seed it is evaluated with."""
-    if config.data is None or "held_out_rows" not in config.data:
+    if config.data is None or _value(arguments, "data") not in (None, source):
         return
-    if _value(arguments, "data") in (None, source):
-        config.data.split_seed = saved.data.split_seed
+    for part in ("data", *(f"data.parts.{name}" for name in config.data.get("parts", {}))):
+        if "held_out_rows" not in (OmegaConf.select(config, part) or {}):
+            continue
+        OmegaConf.update(
+            config, f"{part}.split_seed", OmegaConf.select(saved, f"{part}.split_seed")
+        )
         for key in ("split_seed", "held_out_rows"):
-            if _value(arguments, f"data.{key}") is not None:
+            if _value(arguments, f"{part}.{key}") is not None:
                 raise UserError(
-                    f"data.{key} was given with run={config.run}, but another one would test on "
+                    f"{part}.{key} was given with run={config.run}, but another one would test on "
                     "what the run was trained on: leave it out"
                 )
 

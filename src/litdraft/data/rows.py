@@ -83,6 +83,12 @@ class Rows(Dataset[Row]):
             trained_T[begin:end] = True
         return Row(tokens_T, int(row["prompt"][0].as_py()), trained_T)
 
+    def named(self, group: str) -> Rows:
+        """The same rows, all of one group."""
+        column = pa.array([group] * len(self))
+        rest = self.table.remove_columns("group")
+        return Rows(rest.add_column("group", column).cast(FEATURES))
+
     def select(self, indices: Iterable[int]) -> Rows:
         return Rows(self.table.select(indices))
 
