@@ -54,6 +54,7 @@ def needed(group: str, name: str, little: Path) -> list[str]:
         ("target", "llama2c"): [f"target.path={target}", f"target.tokenizer={target}"],
         ("drafter", "pretrained"): [f"drafter.path={target}"],
         ("data", "text"): [f"data.path={text}"],
+        ("data", "mixture"): [f"data.parts.stories.path={text}"],
         ("data", "books"): [f"data.path={text}"],
         ("data", "jsonl"): [f"data.path={text}"],
         ("data", "spec_bench"): [f"data.path={text}"],

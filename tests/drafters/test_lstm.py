@@ -10,7 +10,8 @@ import torch
 from tests.fakes import random_target
 from torch import Tensor
 
-from litdraft.drafters.lstm import LSTM, State, starts_before
+from litdraft.drafters.lstm import LSTM
+from litdraft.drafters.stepwise import State, starts_before
 from litdraft.native.build import available
 from litdraft.protocols import Context, Lesson, Seen
 from litdraft.sampling import Sampling, draw
@@ -112,9 +113,9 @@ def test_memory_is_kept_at_first() -> None:
     drafter = bound(2, "target")
     for name, weight in drafter.named_parameters():
         weight.mul_(weight == 1 if name.endswith("bias") else 0)
-    unrolled = drafter._begin(torch.zeros(1, TARGET.spec.width, dtype=torch.float64))
+    unrolled = drafter.begin(torch.zeros(1, TARGET.spec.width, dtype=torch.float64))
     unrolled.long_LnW = [torch.ones_like(long) for long in unrolled.long_LnW]
-    drafter._step(unrolled, torch.tensor([5]))
+    drafter.step(unrolled, torch.tensor([5]), 0)
     kept, open_half = torch.sigmoid(torch.tensor([1.0, 0.0]).double())
     # The lower layer's output meets weights of zero, so both layers do the same.
     for long_nW, short_nW in zip(unrolled.long_LnW, unrolled.short_LnW, strict=True):
@@ -150,7 +151,7 @@ def test_drafter_and_target_may_differ_in_type(
             .hidden_BPD.to(drafter.__dict__["target"].dtype)
         )
         states_BSKC = drafter.states(lesson_of(tokens_BT, hidden_BSD))
-        assert states_BSKC.dtype == drafter.begin.weight.dtype
+        assert states_BSKC.dtype == drafter.opening.weight.dtype
         told.append(Sampling(1.0).probs(drafter.unembed(states_BSKC[:, 2:, 1], 1)))
     assert (told[0] - told[1]).abs().max() < 0.01
 
