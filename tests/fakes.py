@@ -7,9 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from litdraft.drafters.cnn import CNN
+from litdraft.drafters.cnn_lm import CNNLM
 from litdraft.drafters.lookup import Lookup
 from litdraft.drafters.lstm import LSTM
-from litdraft.drafters.pretrained import Pretrained
+from litdraft.drafters.lstm_lm import LSTMLM
+from litdraft.drafters.matrix import Matrix
+from litdraft.drafters.mlp import MLP
+from litdraft.drafters.mtp import MTP
+from litdraft.drafters.transformer import Transformer
 from litdraft.models.llama import Llama, LlamaConfig
 from litdraft.protocols import Context, Drafter, Proposal, Warp
 from litdraft.targets.llama import LlamaTarget
@@ -65,12 +71,58 @@ def narrow_lstm(target: LlamaTarget) -> Drafter:
     return drafter
 
 
-def pretrained(target: LlamaTarget) -> Drafter:
+def random(drafter: Drafter) -> Drafter:
+    """What begins as nothing, or as the target's own guess, is something here."""
+    generator = torch.Generator().manual_seed(4)
+    for weight in drafter.double().parameters():
+        with torch.no_grad():
+            noise = torch.randn(weight.shape, generator=generator, dtype=weight.dtype)
+            weight.add_(0.3 * noise)
+    return drafter
+
+
+def mtp(target: LlamaTarget) -> Drafter:
+    return random(MTP(target.spec, heads=5, layers=2))
+
+
+def own_mtp(target: LlamaTarget) -> Drafter:
+    return random(MTP(target.spec, heads=5, head="own", vocabulary=9, correction="gru", rank=3))
+
+
+def matrix(target: LlamaTarget) -> Drafter:
+    return random(Matrix(target.spec, heads=5, correction="gated", rank=3))
+
+
+def low_matrix(target: LlamaTarget) -> Drafter:
+    return random(Matrix(target.spec, heads=5, map_rank=3))
+
+
+def mlp(target: LlamaTarget) -> Drafter:
+    return random(MLP(target.spec, heads=5, width=12))
+
+
+def untied_mlp(target: LlamaTarget) -> Drafter:
+    return random(MLP(target.spec, heads=5, width=12, tied=False, head="target"))
+
+
+def cnn(target: LlamaTarget) -> Drafter:
+    return random(CNN(target.spec, layers=2, kernel=3, width=10))
+
+
+def cnn_lm(target: LlamaTarget) -> Drafter:
+    return random(CNNLM(target.spec, layers=2, kernel=3, width=10, vocabulary=11))
+
+
+def lstm_lm(target: LlamaTarget) -> Drafter:
+    return random(LSTMLM(target.spec, layers=2, width=10))
+
+
+def transformer(target: LlamaTarget) -> Drafter:
     """The target's own first layer, so that it is right now and then."""
-    shape = {**vars(target.model.config), "layers": 1}
-    drafter = Pretrained(target.spec, shape=shape).double()
+    drafter = Transformer(target.spec, layers=1, begin="target").double()
     drafter.model.reset_buffers()
-    drafter.model.load_state_dict(target.model.state_dict(), strict=False)
+    drafter.bind(target)
+    drafter.prepare(lambda: torch.zeros(target.spec.vocabulary))
     return drafter
 
 
@@ -78,4 +130,8 @@ def lookup(target: LlamaTarget) -> Drafter:
     return Lookup(target.spec)
 
 
-FAMILIES = [lstm, narrow_lstm, pretrained, lookup]
+TRAINED = [
+    lstm, narrow_lstm, mtp, own_mtp, matrix, low_matrix, mlp, untied_mlp, cnn, cnn_lm, lstm_lm,
+    transformer,
+]  # fmt: skip
+FAMILIES = [*TRAINED, lookup]

@@ -17,12 +17,14 @@ teacher row at s serves every pair (t = s - j, j), and everything in training is
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from litdraft.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,13 @@ class TargetSpec:
     bos: int | None
     eos: tuple[int, ...]
     fingerprint: str = ""  # of its weights: what was written by another target is not its own
+    shape: Mapping[str, Any] | None = None  # where it is a Llama: the sizes of `models.llama`
+
+    def facts(self) -> dict[str, Any]:
+        """Plain data that tells targets apart; their sizes are in the fingerprint."""
+        return {
+            part.name: getattr(self, part.name) for part in fields(self) if part.name != "shape"
+        }
 
 
 @dataclass
@@ -217,6 +226,9 @@ class Target(Protocol):
     def narrowed(self, vocabulary_U: Tensor) -> Callable[[Tensor], Tensor]:
         """Unembedding to these tokens alone: hidden_nD -> logits_nU."""
 
+    def weights(self) -> Mapping[str, Tensor]:
+        """Its parameters, where it is not fused: what a drafter may begin as."""
+
     @property
     def packed(self) -> tuple[Tensor, Tensor] | None:
         """Embedding and unembedding as native operations read them, where the target is fused."""
@@ -277,6 +289,19 @@ class Drafter(nn.Module, ABC):
     def vocabulary_U(self) -> Tensor | None:
         """The tokens it can draft, ascending; None for all."""
         return None
+
+    @property
+    def most_drafts(self) -> int | None:
+        """The most tokens it can draft; None where there is no limit."""
+        return None
+
+    def check_length(self, k: int) -> None:
+        """UserError if it cannot draft k tokens."""
+        if self.most_drafts is not None and k > self.most_drafts:
+            raise UserError(
+                f"k={k} was given, but this drafter={type(self).__name__.lower()} was made to "
+                f"draft {self.most_drafts}: give a k up to that, or train another one"
+            )
 
     def learn_vocabulary(self, counts_V: Tensor) -> None:
         """Which tokens to draft, from how often each stands in a text."""

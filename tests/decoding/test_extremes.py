@@ -8,7 +8,7 @@ from tests.fakes import random_target
 from torch import Tensor
 
 from litdraft.decoding.speculate import Speculate
-from litdraft.drafters.pretrained import Pretrained
+from litdraft.drafters.transformer import Transformer
 from litdraft.evaluation.stats import Counts
 from litdraft.protocols import Context, Drafter, Proposal, Warp
 from litdraft.sampling import Sampling
@@ -27,7 +27,7 @@ def counted(target: LlamaTarget, drafter: Drafter, k: int, sampling: Sampling) -
 @pytest.mark.parametrize("k", [1, 2, 5])
 def test_the_target_drafting_for_itself(k: int, temperature: float) -> None:
     target = random_target()
-    drafter = Pretrained(target.spec, shape=vars(target.model.config)).double()
+    drafter = Transformer(target.spec, layers=2).double()
     drafter.model.reset_buffers()
     drafter.model.load_state_dict(target.model.state_dict())
     counts = counted(target, drafter, k, Sampling(temperature))

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.fakes import pretrained, random_target
+from tests.fakes import random_target, transformer
 from torch import Tensor
 
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.speculate import Speculate
 from litdraft.drafters.pretrained import Pretrained
+from litdraft.drafters.transformer import Transformer
 from litdraft.errors import UserError
 from litdraft.models.tokenizer import open_tokenizer, train_sentencepiece
 from litdraft.protocols import Context, Seen
@@ -27,7 +28,7 @@ PROMPTS = [[1, 2, 3], [1, 4, 5, 6, 7]]
 def test_the_last_position_of_the_context_is_used_and_none_behind_it(k: int) -> None:
     """The drafter's context is what is short; the target's would allow more."""
     target = random_target()
-    drafter = Pretrained(target.spec, shape={**SHAPE, "context": 24}).double()
+    drafter = Transformer(target.spec, context=24, layers=2).double()
     drafter.model.reset_buffers()
     loop, fitting = Speculate(target, drafter, k, Sampling()), 24 - 5 - k - 1
     exact = Autoregress(target, Sampling()).generate(PROMPTS, fitting).tokens
@@ -40,7 +41,7 @@ def test_the_last_position_of_the_context_is_used_and_none_behind_it(k: int) -> 
 def test_a_done_row_says_the_same_again_and_disturbs_nobody(accepted: int) -> None:
     """Row 0 is done; row 1 goes on by `accepted` of three drafts and a token, round by round."""
     target, k = random_target(), 3
-    drafter = pretrained(target).eval()
+    drafter = transformer(target).eval()
     both: list[Tensor] = []
     alone: list[Tensor] = []
     for rows, told in (([0, 1], both), ([1], alone)):
@@ -92,14 +93,14 @@ def test_a_checkpoint_of_another_vocabulary_is_refused(little: Path) -> None:
         Pretrained(random_target().spec, little / "target")
 
 
-def test_a_path_or_a_shape(little: Path) -> None:
-    with pytest.raises(UserError, match="needs either"):
-        Pretrained(path=little / "target", shape=SHAPE)
+def test_a_path_is_needed() -> None:
+    with pytest.raises(UserError, match=r"needs drafter\.path"):
+        Pretrained()
 
 
 WRONG = {
-    "widht": (3, "has widht, but a Llama has only vocabulary, width"),
-    "inner": (None, "inner is None, but must be a whole number above 0"),
+    "widht": (3, "drafter has widht, but a Llama has only vocabulary, width"),
+    "inner": ("no", "inner is no, but must be a whole number above 0"),
     "layers": (0, "layers is 0"),
     "width": ("wide", "width is wide"),
     "heads": (3, "kv_heads must divide heads"),
@@ -111,6 +112,19 @@ WRONG = {
 def test_a_shape_that_is_no_llama_is_told(key: str) -> None:
     value, answer = WRONG[key]
     with pytest.raises(UserError, match=answer):
-        Pretrained(shape={**SHAPE, key: value})
-    with pytest.raises(UserError, match=r"drafter\.shape\.vocabulary is None"):
-        Pretrained(shape={"width": 8})
+        Transformer(**{**SHAPE, key: value})
+    with pytest.raises(UserError, match=r"drafter\.vocabulary is None"):
+        Transformer(width=8)
+
+
+def test_it_begins_as_the_targets_first_layers() -> None:
+    target = random_target()
+    drafter = Transformer(target.spec, layers=1, begin="target").double()
+    drafter.bind(target)
+    drafter.prepare(lambda: torch.zeros(24))
+    given = target.model.state_dict()
+    assert all(torch.equal(weight, given[n]) for n, weight in drafter.model.named_parameters())
+    other = Transformer(target.spec, layers=1, inner=20, begin="target").double()
+    other.bind(target)
+    with pytest.raises(UserError, match="gate_up"):
+        other.prepare(lambda: torch.zeros(24))

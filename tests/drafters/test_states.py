@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tests.fakes import narrow_lstm, pretrained, random_target
+from tests.fakes import TRAINED, random_target
 from torch import Tensor
 
 from litdraft.drafters.lstm import LSTM
-from litdraft.drafters.pretrained import Pretrained
+from litdraft.drafters.transformer import Transformer
 from litdraft.errors import UserError
 from litdraft.protocols import Context, Drafter, Lesson, Seen
 from litdraft.sampling import Sampling
@@ -33,17 +33,17 @@ def context_of(tokens_BT: Tensor, length_B: Tensor) -> Context:
     return Context(tokens_BT, length_B, length_B, none_B, none_B.bool(), none_B, none_B)
 
 
-def taught(target: LlamaTarget, drafter: Drafter, tokens_BT: Tensor) -> Tensor:
+def taught(target: LlamaTarget, drafter: Drafter, tokens_BT: Tensor, k: int = K) -> Tensor:
     """probs_BSKV from `states`."""
     hidden_BSD = target.read(tokens_BT[:, :-1]).hidden_BPD
-    lesson = Lesson(tokens_BT, torch.ones_like(tokens_BT[:, 1:]).bool(), hidden_BSD, None, K)
-    states_BSKC = drafter.states(lesson).expand(-1, -1, K, -1)
+    lesson = Lesson(tokens_BT, torch.ones_like(tokens_BT[:, 1:]).bool(), hidden_BSD, None, k)
+    states_BSKC = drafter.states(lesson).expand(-1, -1, k, -1)
     return torch.stack(
-        [SAMPLING.probs(drafter.unembed(states_BSKC[:, :, j], j)) for j in range(K)], 2
+        [SAMPLING.probs(drafter.unembed(states_BSKC[:, :, j], j)) for j in range(k)], 2
     )
 
 
-@pytest.mark.parametrize("family", [own_head, frozen_head, narrow_lstm, pretrained])
+@pytest.mark.parametrize("family", [own_head, frozen_head, *TRAINED])
 def test_states_equal_what_propose_computes(family: Callable[[LlamaTarget], Drafter]) -> None:
     """Several rounds over ragged rows, with every number of accepted drafts."""
     target = random_target()
@@ -81,12 +81,13 @@ def test_states_equal_what_propose_computes(family: Callable[[LlamaTarget], Draf
         drafter.observe(state, Seen(tokens_BP, start_B, count_B, hidden), context)
 
 
-@pytest.mark.parametrize("family", [own_head, frozen_head, pretrained])
+@pytest.mark.parametrize("family", [own_head, frozen_head, *TRAINED])
 def test_everything_learns_but_the_target(family: Callable[[LlamaTarget], Drafter]) -> None:
     target = random_target()
     drafter = family(target)
     drafter.bind(target)
-    loss = -taught(target, drafter, torch.randint(2, 24, (2, 12)))[:, 4:, :, 3].log().sum()
+    probs = taught(target, drafter, torch.randint(2, 24, (2, 12)), k=5)
+    loss = -probs[:, 6:, :, 3].log().sum()
     loss.backward()
     for name, weight in drafter.named_parameters():
         assert weight.grad is not None, name
@@ -101,7 +102,5 @@ def test_bad_shapes_are_told() -> None:
         LSTM(target.spec, layers=0)
     with pytest.raises(UserError, match="head is target or own"):
         LSTM(target.spec, head="mine")
-    with pytest.raises(UserError, match="needs either"):
-        Pretrained(target.spec)
     with pytest.raises(UserError, match="has 30 tokens, but random has 24"):
-        Pretrained(target.spec, shape={**vars(target.model.config), "vocabulary": 30})
+        Transformer(target.spec, vocabulary=30)

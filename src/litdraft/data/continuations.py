@@ -90,7 +90,7 @@ class Writer:
     ) -> dict[str, object]:
         given = json.dumps([list(prompt) for prompt in prompts])
         return {
-            "target": asdict(self.target.spec),
+            "target": self.target.spec.facts(),
             "dtype": str(self.target.dtype).removeprefix("torch."),
             "prompts": hashlib.sha256(given.encode()).hexdigest(),
             "sampling": asdict(sampling),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +88,7 @@ class TeacherCache(Dataset[Row]):
     def _facts(self, target: Target) -> dict[str, Any]:
         facts = {
             "format": FORMAT,
-            "target": asdict(target.spec),
+            "target": target.spec.facts(),
             "dtype": str(target.dtype).removeprefix("torch."),
             "text": self.rows.fingerprint(),
             "rows": len(self.rows),

@@ -81,6 +81,7 @@ class Speculate:
     ) -> None:
         if k < 1:
             raise UserError(f"k={k} was given: a drafter drafts at least one token")
+        drafter.check_length(k)
         self.target, self.drafter = target, drafter
         self.k, self.sampling, self.seed = k, sampling, seed
         self._half = torch.tensor(0.5, dtype=torch.float64, device=target.device)

@@ -66,10 +66,6 @@ class LSTM(Unrolled):
             nn.init.ones_(bias[width : 2 * width])  # remember at first (Jozefowicz et al., 2015)
         self.out = nn.Linear(width, output, bias=False)
 
-    @property
-    def inputs(self) -> tuple[int, Tensor]:
-        return self.opening.in_features, self.opening.bias
-
     def fuse(self, dtype: torch.dtype) -> None:
         target: Target = self.__dict__["target"]
         if target.packed is not None and self.width % OUT == 0:

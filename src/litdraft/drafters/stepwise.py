@@ -30,7 +30,13 @@ class Stepwise(Drafter):
     def propose(
         self, state: Any, context: Context, k: int, warp: Warp, uniforms_BK: Tensor
     ) -> Proposal:
-        memory, token_B = self.start(state, context), context.unread_B1()[:, 0]
+        return self.drafted(self.start(state, context), context, k, warp, uniforms_BK)
+
+    def drafted(
+        self, memory: Any, context: Context, k: int, warp: Warp, uniforms_BK: Tensor
+    ) -> Proposal:
+        """K steps from a memory."""
+        token_B = context.unread_B1()[:, 0]
         drafts = Drafts(self.vocabulary_U)
         for j in range(k):
             logits_BU = self.unembed(self.step(memory, token_B, j), j)
@@ -84,11 +90,6 @@ class Unrolled(Stepwise):
         """The memory of a draft that starts at these hidden states."""
 
     @property
-    def inputs(self) -> tuple[int, Tensor]:
-        """The target's width, and some weight for type and device."""
-        raise NotImplementedError
-
-    @property
     def vocabulary_U(self) -> Tensor | None:
         return self.head.vocabulary_U
 
@@ -111,8 +112,8 @@ class Unrolled(Stepwise):
         return embedded_nD * scale
 
     def allocate(self, rows: int, room: int, k: int) -> State:
-        width, like = self.inputs
-        return State(like.new_zeros(rows, width))
+        width: int = self.__dict__["target"].spec.width
+        return State(next(self.parameters()).new_zeros(rows, width))
 
     def observe(self, state: State, seen: Seen, context: Context) -> None:
         floats = seen.hidden_BPD.dtype == state.hidden_BD.dtype == torch.float32
@@ -131,7 +132,7 @@ class Unrolled(Stepwise):
     def starts(self, lesson: Lesson, row_n: Tensor, start_n: Tensor) -> Any:
         """The memory of drafts that start at some places of a text."""
         assert lesson.hidden_BSD is not None
-        return self.begin(lesson.hidden_BSD[row_n, start_n].to(self.inputs[1].dtype))
+        return self.begin(lesson.hidden_BSD[row_n, start_n].to(next(self.parameters()).dtype))
 
     def states(self, lesson: Lesson) -> Tensor:
         """states_BSKC, unrolled from every start that a trained place follows within k steps: where

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class LlamaTarget:
             bos,
             eos,
             fingerprint(model),
+            vars(config),
         )
 
     @classmethod
@@ -118,6 +119,9 @@ class LlamaTarget:
     def narrowed(self, vocabulary_U: Tensor) -> Callable[[Tensor], Tensor]:
         narrowed: Callable[[Tensor], Tensor] = self.model.narrowed(vocabulary_U)
         return narrowed
+
+    def weights(self) -> Mapping[str, Tensor]:
+        return dict(self.model.named_parameters())
 
     @property
     def packed(self) -> tuple[Tensor, Tensor] | None:

@@ -77,6 +77,7 @@ class DrafterModule(L.LightningModule):
         if self._open_target is not None:
             self.__dict__["target"] = self._open_target(self.device)
         self.drafter = self._build_drafter(self.target.spec if self.target else None)
+        self.drafter.check_length(self.k)
         if not any(parameter.requires_grad for parameter in self.drafter.parameters()):
             raise UserError(
                 f"{type(self.drafter).__name__} has nothing to train: evaluate it as it is with "
@@ -92,7 +93,7 @@ class DrafterModule(L.LightningModule):
         elif self.drafter.needs.hidden or self.drafter.needs.taps:
             raise UserError(
                 f"{type(self.drafter).__name__} reads a target's hidden states, but target=null "
-                "was given: choose a target, or train a language model with drafter=pretrained"
+                "was given: choose a target, or train a language model with drafter=transformer"
             )
 
     def on_fit_start(self) -> None:

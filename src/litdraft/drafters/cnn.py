@@ -1,0 +1,114 @@
+"""Causal convolutions over the target's hidden states and the tokens that are drafted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from litdraft.drafters.apart import Apart
+from litdraft.drafters.head import Head
+from litdraft.drafters.stepwise import Unrolled
+from litdraft.models.gated_cnn import GatedCNN, Window
+from litdraft.protocols import Context, Lesson, Seen, TargetSpec
+
+
+@dataclass
+class State:
+    """The target's last hidden states, right-aligned, oldest first."""
+
+    hidden_BwD: Tensor
+
+
+@dataclass
+class Memory:
+    """The window before the place to be read, and what h_t gives: to the first step's input, and
+    to every step's output."""
+
+    window: Window
+    input_nC: Tensor
+    output_nC: Tensor
+
+
+class CNN(Unrolled):
+    """At place s the stack reads W h_s + E x_{s+1}. Where a draft stands the target has not read,
+    and a learned vector stands for W h_s. States are the stack's output, and a map of h_t.
+
+    The last 1 + `layers` * (`kernel` - 1) places count.
+    """
+
+    def __init__(
+        self,
+        spec: TargetSpec,
+        layers: int = 2,
+        kernel: int = 3,
+        width: int = 192,
+        head: str = "target",
+        vocabulary: int | str | None = None,
+    ) -> None:
+        super().__init__()
+        self.stack = GatedCNN(width, layers, kernel)
+        self.head = Head(spec, width, head, vocabulary)
+        self.sizes = (width, self.head.inputs)
+        self.opening = nn.Linear(spec.width, sum(self.sizes))
+        self.read = nn.Linear(spec.width, width, bias=False)
+        self.unknown_C = nn.Parameter(torch.zeros(width))
+        self.out = nn.Linear(width, self.head.inputs, bias=False)
+
+    def allocate(self, rows: int, room: int, k: int) -> State:  # type: ignore[override]
+        width = self.opening.in_features
+        return State(self.unknown_C.new_zeros(rows, self.stack.span, width))
+
+    def observe(self, state: State, seen: Seen, context: Context) -> None:  # type: ignore[override]
+        """The window moves on by what was kept."""
+        span, (rows, _, width) = self.stack.span, seen.hidden_BPD.shape
+        steps_w = torch.arange(span, device=seen.count_B.device)
+        new_Bw = seen.count_B[:, None] + steps_w - span  # which of the seen stands there now
+        index_BwD = new_Bw.clamp_min(0)[..., None].expand(rows, span, width)
+        new_BwD = seen.hidden_BPD.gather(1, index_BwD).to(state.hidden_BwD.dtype)
+        former_Bw = (seen.count_B[:, None] + steps_w).clamp_max(span - 1)
+        former_BwD = state.hidden_BwD.gather(1, former_Bw[..., None].expand(rows, span, width))
+        state.hidden_BwD.copy_(torch.where((new_Bw >= 0)[..., None], new_BwD, former_BwD))
+
+    def begin(self, hidden_nD: Tensor) -> Memory:
+        input_nC, output_nC = self.opening(hidden_nD).split(self.sizes, -1)
+        return Memory(Window([]), input_nC, output_nC)
+
+    def start(self, state: State, context: Context) -> Memory:  # type: ignore[override]
+        """The places before the last one that the target has read, computed again."""
+        span = self.stack.span
+        steps_w = torch.arange(-span, -1, device=context.length_B.device)
+        slots_Bw = context.length_B[:, None] + steps_w  # of the tokens behind those places
+        tokens_Bw = context.tokens_BT.gather(1, slots_Bw.clamp_min(0))
+        memory = self.begin(state.hidden_BwD[:, -1])
+        inputs_BwC = self._inputs(state.hidden_BwD[:, :-1], tokens_Bw)
+        memory.window = self.stack.end(inputs_BwC, slots_Bw > 0)
+        return memory
+
+    def starts(self, lesson: Lesson, row_n: Tensor, start_n: Tensor) -> Memory:
+        assert lesson.hidden_BSD is not None
+        hidden_BSD = lesson.hidden_BSD.to(self.unknown_C.dtype)
+        inputs_BSC = self._inputs(hidden_BSD, lesson.tokens_BT[:, 1:])
+        memory = self.begin(hidden_BSD[row_n, start_n])
+        if lesson.start_BS is not None:
+            apart = Apart.of(lesson.start_BS)
+            inputs_BSC = apart.spread(inputs_BSC)
+            row_n, start_n = apart.text_BS[row_n, start_n], apart.place_BS[row_n, start_n]
+        _, padded = self.stack(inputs_BSC)
+        memory.window = self.stack.behind(padded, row_n, start_n)
+        return memory
+
+    def step(self, memory: Memory, token_n: Tensor, j: int) -> Tensor:
+        read_nC = self.read(self.embedded(token_n, self.unknown_C))
+        inputs_nC = read_nC + (memory.input_nC if j == 0 else self.unknown_C)
+        states_nC: Tensor = self.out(self.stack.step(memory.window, inputs_nC)) + memory.output_nC
+        return states_nC
+
+    def _inputs(self, hidden_BwD: Tensor, tokens_Bw: Tensor) -> Tensor:
+        width, _ = self.sizes
+        weight_CD, bias_C = self.opening.weight[:width], self.opening.bias[:width]
+        projected_BwC = F.linear(hidden_BwD, weight_CD, bias_C)
+        read_BwC: Tensor = self.read(self.embedded(tokens_Bw, self.unknown_C))
+        return projected_BwC + read_BwC

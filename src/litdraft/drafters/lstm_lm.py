@@ -1,0 +1,125 @@
+"""An LSTM language model (Hochreiter and Schmidhuber, 1997) that reads tokens alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from litdraft.drafters.apart import Apart
+from litdraft.drafters.head import Head
+from litdraft.drafters.stepwise import Stepwise
+from litdraft.errors import UserError
+from litdraft.protocols import Context, Lesson, Proposal, Seen, TargetSpec, Warp
+
+
+@dataclass
+class State:
+    """The memory before each row's unread token, all layers side by side, and what it was behind
+    that token and behind each draft of the last proposal."""
+
+    memory_BM: Tensor
+    behind_BPM: Tensor
+    prompted: bool = False
+
+
+@dataclass
+class Memory:
+    """A memory that moves on, and where it has been."""
+
+    memory_nM: Tensor
+    behind: list[Tensor]
+
+
+class LSTMLM(Stepwise):
+    """`layers` (1 to 4) of `width`; embedding and unembedding are one matrix."""
+
+    def __init__(
+        self,
+        spec: TargetSpec,
+        layers: int = 1,
+        width: int = 256,
+        vocabulary: int | str | None = None,
+    ) -> None:
+        super().__init__()
+        if not 1 <= layers <= 4 or width < 1:
+            raise UserError(
+                f"drafter=lstm_lm was given layers={layers}, width={width}: layers is 1 to 4, and "
+                "width at least 1"
+            )
+        self.layers, self.width = layers, width
+        self.embedding = nn.Embedding(spec.vocabulary, width)
+        nn.init.normal_(self.embedding.weight, std=width**-0.5)
+        self.network = nn.LSTM(width, width, layers, batch_first=True)
+        self.head = Head(spec, width, vocabulary=vocabulary, tied=self.embedding)
+
+    @property
+    def vocabulary_U(self) -> Tensor | None:
+        return self.head.vocabulary_U
+
+    def learn_vocabulary(self, counts_V: Tensor) -> None:
+        self.head.learn(counts_V)
+
+    def allocate(self, rows: int, room: int, k: int) -> State:
+        like, size = self.embedding.weight, 2 * self.layers * self.width
+        return State(like.new_zeros(rows, size), like.new_zeros(rows, k + 1, size))
+
+    def observe(self, state: State, seen: Seen, context: Context) -> None:
+        """Read the prompt; behind a round pick the memory behind what was kept."""
+        if state.prompted:
+            last_B11 = (seen.count_B - 1).clamp_min(0)[:, None, None]
+            index_B1M = last_B11.expand(-1, 1, state.memory_BM.shape[1])
+            picked_BM = state.behind_BPM.gather(1, index_B1M)[:, 0]
+            read_B1 = (seen.count_B > 0)[:, None]
+            torch.where(read_B1, picked_BM, state.memory_BM, out=state.memory_BM)
+            return
+        state.prompted = True
+        embedded_BPC, lengths_B = self.embedding(seen.tokens_BP), seen.count_B.cpu()
+        packed = pack_padded_sequence(embedded_BPC, lengths_B, True, enforce_sorted=False)
+        short_LBW, long_LBW = self.network(packed)[1]
+        state.memory_BM.copy_(torch.cat((*short_LBW, *long_LBW), -1).detach())
+
+    def propose(
+        self, state: State, context: Context, k: int, warp: Warp, uniforms_BK: Tensor
+    ) -> Proposal:
+        """The last draft is read as well: where all are accepted, it is behind the next start."""
+        memory = self.start(state, context)
+        proposal = self.drafted(memory, context, k, warp, uniforms_BK)
+        self.step(memory, proposal.tokens_BK[:, -1], k)
+        state.behind_BPM[:, : k + 1] = torch.stack(memory.behind, 1).detach()
+        return proposal
+
+    def start(self, state: State, context: Context) -> Memory:
+        return Memory(state.memory_BM, [])
+
+    def step(self, memory: Memory, token_n: Tensor, j: int) -> Tensor:
+        parts = memory.memory_nM.split(self.width, -1)
+        below: Tensor = self.embedding(token_n)
+        short, long = [], []
+        for layer, weights in enumerate(self.network.all_weights):
+            before = (parts[layer], parts[self.layers + layer])
+            below, cell = torch.lstm_cell(below, before, *weights)
+            short.append(below)
+            long.append(cell)
+        memory.memory_nM = torch.cat((*short, *long), -1)
+        memory.behind.append(memory.memory_nM)
+        return below
+
+    def states(self, lesson: Lesson) -> Tensor:
+        """states_BS1C: they do not depend on where a round began."""
+        read_BSC = self.embedding(lesson.tokens_BT[:, :-1])
+        if lesson.start_BS is None:
+            states_BSC: Tensor = self.network(read_BSC)[0]
+        else:
+            apart = Apart.of(lesson.start_BS)
+            states_BSC = apart.gather(self.network(apart.spread(read_BSC))[0])
+        return states_BSC[:, :, None]
+
+    def unembed(self, states_nC: Tensor, j: int) -> Tensor:
+        logits_nU: Tensor = self.head(states_nC)
+        return logits_nU
+
+    def matrix(self, j: int) -> Tensor | None:
+        return self.head.matrix(j)

@@ -1,0 +1,74 @@
+"""A small Llama of one's own: fresh, or begun as the target's first layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from litdraft.drafters.cached import Cached
+from litdraft.errors import UserError
+from litdraft.models.llama import Llama, LlamaConfig
+from litdraft.protocols import TargetSpec
+
+BEGIN = ("fresh", "target")
+SIZES = ("vocabulary", "width", "layers", "heads", "kv_heads", "head_width", "inner", "context")
+
+
+class Transformer(Cached):
+    """A Llama of `layers` layers; sizes that are not given are the target's own.
+
+    begin: fresh, or target, embedding, first layers, last norm and unembedding copied before
+    training: a drafter that leaves the target early (LayerSkip, arXiv 2404.16710), then trained.
+    """
+
+    def __init__(
+        self, spec: TargetSpec | None = None, layers: int = 1, begin: str = "fresh", **sizes: Any
+    ) -> None:
+        if begin not in BEGIN:
+            raise UserError(f"drafter.begin={begin} was given: choose {' or '.join(BEGIN)}")
+        shape = None if spec is None else spec.shape
+        model = Llama(config_of({"layers": layers, **sizes}, shape))
+        model.reset_parameters()
+        super().__init__(model, spec, "drafter=transformer")
+        self.begin = begin
+
+    def prepare(self, counts_V: Callable[[], Tensor]) -> None:
+        if self.begin == "target":
+            self._take(self.__dict__["target"].weights())
+
+    @torch.no_grad()
+    def _take(self, weights: Mapping[str, Tensor]) -> None:
+        """UserError if the target's weights are of another shape."""
+        for name, own in self.model.named_parameters():
+            given = weights.get(name)
+            if given is None or given.shape != own.shape:
+                raise UserError(
+                    f"drafter.begin=target needs a Llama target of the drafter's sizes, but {name} "
+                    f"is {None if given is None else tuple(given.shape)} there and "
+                    f"{tuple(own.shape)} here: leave out the drafter's sizes but layers"
+                )
+            own.copy_(given)
+
+
+def config_of(given: Mapping[str, Any], shape: Mapping[str, Any] | None) -> LlamaConfig:
+    """The Llama of some given sizes, the others as in `shape`; UserError if that is none."""
+    known = [field.name for field in fields(LlamaConfig)]
+    if unknown := sorted(given.keys() - set(known)):
+        names = ", ".join(known)
+        raise UserError(f"drafter has {', '.join(unknown)}, but a Llama has only {names}")
+    chosen = {**(shape or {}), **{name: size for name, size in given.items() if size is not None}}
+    for size in SIZES:
+        value = chosen.get(size)
+        if type(value) is not int or value < 1:
+            raise UserError(f"drafter.{size} is {value}, but must be a whole number above 0")
+    config = LlamaConfig(**chosen)
+    if config.heads % config.kv_heads or config.head_width % 2:
+        raise UserError(
+            f"the drafter has heads={config.heads}, kv_heads={config.kv_heads}, "
+            f"head_width={config.head_width}: kv_heads must divide heads, and heads be evenly wide"
+        )
+    return config
