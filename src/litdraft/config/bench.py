@@ -83,7 +83,7 @@ def open_bench(config: DictConfig, fabric: Fabric) -> Bench:
 
 
 def _trainable(drafter: Drafter) -> bool:
-    return any(True for _ in drafter.parameters())
+    return drafter.counted or any(True for _ in drafter.parameters())
 
 
 def _fresh(drafter: Drafter, target: Target, trained: Drafter) -> Drafter:

@@ -8,7 +8,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar, Timer
 from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBarTheme
 from lightning.pytorch.loggers import CSVLogger, Logger
 from omegaconf import DictConfig
@@ -73,7 +73,7 @@ def train(config: DictConfig, folder: Path) -> float:
         rows = datamodule.source.training(datamodule.materials())
         preview.show(rows, config.data.preview, tokenizer, Console(highlight=False))
         return float("nan")
-    checkpoint = _checkpoint(module, folder)
+    checkpoint, timer = _checkpoint(module, folder), Timer()
     trainer: L.Trainer = build(
         config.trainer,
         default_root_dir=str(folder),
@@ -81,27 +81,48 @@ def train(config: DictConfig, folder: Path) -> float:
         callbacks=[
             checkpoint,
             inside_epochs(folder / CHECKPOINTS, LAST, config.save_minutes),
+            timer,
             *_callbacks(config, datamodule, module),
             Interrupted(),
         ],
     )
-    trainer.fit(module, datamodule, ckpt_path=last if config.resume else None, weights_only=True)
+    if module.drafter.counted:
+        _count(trainer, module, datamodule, folder / CHECKPOINTS)
+    else:
+        trainer.fit(
+            module, datamodule, ckpt_path=last if config.resume else None, weights_only=True
+        )
     if module.target is None and trainer.is_global_zero:
         _save_language_model(module, checkpoint.best_model_path, folder, tokenizer)
     best = checkpoint.best_model_score
+    if module.drafter.counted:
+        best = trainer.callback_metrics[module.monitor[0]]
     score = float("nan") if best is None else float(best)
     if trainer.is_global_zero:
-        _conclude(config, folder, module, score)
+        _conclude(config, folder, module, score, timer.time_elapsed("train"))
     return score
 
 
-def _conclude(config: DictConfig, folder: Path, module: DrafterModule, score: float) -> None:
+def _count(trainer: L.Trainer, module: DrafterModule, datamodule: TextModule, to: Path) -> None:
+    """A drafter that counts its text does so once, and is validated as others are."""
+    datamodule.trainer = trainer
+    datamodule.setup("fit")
+    module.drafter.count(datamodule.texts())
+    trainer.validate(module, datamodule, verbose=False)
+    for name in (LAST, BEST):
+        trainer.save_checkpoint(to / f"{name}.ckpt", weights_only=True)
+
+
+def _conclude(
+    config: DictConfig, folder: Path, module: DrafterModule, score: float, seconds: float
+) -> None:
     """manifest.json, and what to do next."""
     name, _ = module.monitor
     trained = sum(p.numel() for p in module.drafter.parameters() if p.requires_grad)
     manifest = {
         name: score,
         "parameters": trained,
+        "training_seconds": seconds,  # of all its runs, validation included
         "target": None if module.target is None else module.target.spec.name,
         "config": plain(config),
         **provenance(module.device),

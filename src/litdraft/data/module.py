@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from litdraft.errors import UserError
 from litdraft.models.tokenizer import Tokenizer
 from litdraft.protocols import Target
 from litdraft.sampling import Sampling
+
+BEFORE = 4  # tokens before a stretch that a counted drafter sees as its history
 
 OpenTarget = Callable[[torch.device], Target]
 
@@ -142,6 +144,14 @@ class TextModule(L.LightningDataModule):
     def counts_V(self, vocabulary: int) -> Tensor:
         """How often each token stands in the text to train on."""
         return self.training.counts_V(vocabulary)
+
+    def texts(self) -> Iterator[Tensor]:
+        """tokens_T of every stretch to train on, with a few tokens before it."""
+        for row in map(self.training.__getitem__, range(len(self.training))):
+            edges = row.trained_T.long().diff(prepend=torch.zeros(1), append=torch.zeros(1))
+            begins, ends = ((edges == sign).nonzero()[:, 0].tolist() for sign in (1, -1))
+            for begin, end in zip(begins, ends, strict=True):
+                yield row.tokens_T[max(begin - BEFORE, 0) : end]
 
     def prompts(self) -> list[list[int]]:
         """The prompts of the validation text."""

@@ -101,6 +101,9 @@ class Autoregress:
             tokens, tokens, prefill_seconds=prefilled - started, decode_seconds=finished - prefilled
         )
 
+    def forget(self) -> None:
+        """It never learns."""
+
     def step(self, run: Run) -> None:
         """One token for every row. Nothing here waits for the device."""
         hidden_BPD = self.target.read(run.token_B[:, None], run.cache).hidden_BPD

@@ -34,3 +34,6 @@ class Decoder(Protocol):
         rows: Sequence[int] | None = None,
     ) -> Generation:
         """Continue prompts; `rows` are their numbers in the whole work: keys of the randomness."""
+
+    def forget(self) -> None:
+        """Lose what earlier calls taught, so that a measurement can begin."""

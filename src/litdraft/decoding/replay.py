@@ -160,7 +160,8 @@ def replay_texts(
     complete: bool = False,
     batch: int = 8,
 ) -> Replay:
-    """Replay what the target wrote behind prompts."""
+    """Replay what the target wrote behind prompts, with a drafter that remembers nothing yet."""
+    drafter.forget()
     total = Replay.zero(k)
     texts = [[*prompt, *text] for prompt, text in zip(prompts, written, strict=True)]
     for first in range(0, len(texts), batch):

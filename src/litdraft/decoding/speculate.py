@@ -122,6 +122,10 @@ class Speculate:
         log.leave(run.context, range(len(log.rows)))
         return _told(log, len(prompts), prefilled - started, finished - prefilled)
 
+    def forget(self) -> None:
+        """What its drafter remembers of earlier texts."""
+        self.drafter.forget()
+
     def prefill(self, run: Run) -> None:
         """Read the prompts and emit each row's first token."""
         context, rows_B = run.context, torch.arange(len(run.limit_B), device=run.ends.device)

@@ -75,6 +75,7 @@ def measure(
     for some, ids in {len(pair[0]): pair for pair in reversed(batches)}.values():
         for decoder in (baseline, drafted):
             decoder.generate(some, max_new_tokens, ids)
+    drafted.forget()
     sides = [(baseline, measurement.baseline), (drafted, measurement.drafted)]
     for number, (some, ids) in enumerate(batches):
         order = sides if number % 2 == 0 else sides[::-1]

@@ -50,7 +50,7 @@ def draft_lengths(
     the target's context, or if no text is long enough for one of its rounds.
     """
     room = target.spec.context - max(map(len, prompts)) - max_new_tokens - 1
-    longest = min(longest, room)
+    longest = min(longest, room, drafter.most_drafts or longest)
     plain = Autoregress(target, sampling)
     batches = [prompts[at : at + batch] for at in range(0, len(prompts), batch)]
     texts = [text for some in batches for text in plain.generate(some, max_new_tokens).tokens]

@@ -78,7 +78,8 @@ class DrafterModule(L.LightningModule):
             self.__dict__["target"] = self._open_target(self.device)
         self.drafter = self._build_drafter(self.target.spec if self.target else None)
         self.drafter.check_length(self.k)
-        if not any(parameter.requires_grad for parameter in self.drafter.parameters()):
+        learns = any(parameter.requires_grad for parameter in self.drafter.parameters())
+        if not learns and not self.drafter.counted:
             raise UserError(
                 f"{type(self.drafter).__name__} has nothing to train: evaluate it as it is with "
                 "python evaluate.py drafter=..."
