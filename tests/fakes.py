@@ -135,3 +135,5 @@ TRAINED = [
     transformer,
 ]  # fmt: skip
 FAMILIES = [*TRAINED, lookup]
+# What takes seconds each is tested for one form of every family.
+ONE_EACH = [lstm, own_mtp, matrix, mlp, cnn, cnn_lm, lstm_lm, transformer, lookup]

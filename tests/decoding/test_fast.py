@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tests.fakes import FAMILIES, lstm, narrow_lstm, random_target
+from tests.fakes import FAMILIES, ONE_EACH, lstm, narrow_lstm, random_target
 from torch._dynamo.exc import TorchDynamoException
 
 from litdraft.decoding import shapes
@@ -48,6 +48,20 @@ def test_the_fused_step_decodes_without_loss(
         assert judge(exact, PROMPTS, texts, texts, 2 * error).mismatches == 0
     if dtype == torch.float32:
         assert told.tokens == plain
+
+
+@pytest.mark.parametrize("family", ONE_EACH)
+def test_every_family_compiles(family: Callable[[LlamaTarget], Drafter]) -> None:
+    """One row, sampled: the round's graph, or its graphs where a family drafts on the host."""
+    target, sampling = random_target(), Sampling(1.0)
+    drafter = family(target)
+    drafter.eval().bind(target)
+    told = [
+        Speculate(target, drafter, 2, sampling, compiled=compiled).generate(PROMPTS[:1], 12)
+        for compiled in (False, True)
+    ]
+    assert told[0].tokens == told[1].tokens
+    assert told[0].accepted == told[1].accepted
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tests.fakes import FAMILIES, lookup, pretrained, random_target
+from tests.fakes import FAMILIES, ONE_EACH, random_target
 
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.replay import Replay, replay, replay_texts
@@ -40,7 +40,7 @@ def test_greedy_replay_counts_what_decoding_counts(
     assert seen.rounds > 20
 
 
-@pytest.mark.parametrize("family", [pretrained, lookup])
+@pytest.mark.parametrize("family", ONE_EACH)
 def test_sampled_replay_expects_what_decoding_gives(
     family: Callable[[LlamaTarget], Drafter],
 ) -> None:

@@ -85,9 +85,10 @@ class Rows(Dataset[Row]):
 
     def named(self, group: str) -> Rows:
         """The same rows, all of one group."""
-        column = pa.array([group] * len(self))
-        rest = self.table.remove_columns("group")
-        return Rows(rest.add_column("group", column).cast(FEATURES))
+        table = pa.concat_tables(list(self._parts()))
+        column = pa.array([group] * len(self), pa.string())
+        place = table.schema.get_field_index("group")
+        return Rows(datasets.Dataset(table.set_column(place, "group", column)))
 
     def select(self, indices: Iterable[int]) -> Rows:
         return Rows(self.table.select(indices))
