@@ -106,7 +106,8 @@ class _Walk(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, *_: Any) -> Any:
-        return None, *(None if sum_ is None else sum_.mul_(gradient) for sum_ in ctx.grown.sums())
+        # Nobody else may hold a sum, or it would be copied where it becomes a weight's gradient.
+        return None, *(sum_ if sum_ is None else sum_.mul_(gradient) for sum_ in ctx.grown.taken())
 
 
 class _Grown:
@@ -147,7 +148,8 @@ class _Grown:
             self.weights[id(weight)] = torch.zeros_like(weight)
         return self.weights[id(weight)]
 
-    def sums(self) -> Iterator[Tensor | None]:
-        yield self.states_nKC
+    def taken(self) -> Iterator[Tensor | None]:
+        """The sums, which are forgotten here."""
+        yield self.__dict__.pop("states_nKC")
         for weight in self.learned:
-            yield self.weights.get(id(weight))
+            yield self.weights.pop(id(weight), None)

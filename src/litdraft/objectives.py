@@ -128,7 +128,7 @@ class Objective:
         eta: float = 3.0,
         weights: str = "uniform",
         gamma: float = 0.8,
-        logits_mib: float = 32.0,
+        logits_mib: float = 24.0,
     ) -> None:
         given = (ce, kl, reverse_kl, jsd, tv, lk, lk_hybrid)
         self.losses = {n: w for n, w in zip(LOSSES, given, strict=True) if w != 0}
@@ -202,7 +202,9 @@ class Objective:
         else:
             raw_nU = taught_nV if vocabulary_U is None else taught_nV[:, vocabulary_U]
             taught_nU = raw_nU if vocabulary_U is None else log_softmax(raw_nU)
-            overlap_n = torch.minimum(student_nU, raw_nU).exp().sum(-1)
+            counted = self.losses.keys() & {"tv", "lk", "lk_hybrid"}
+            with torch.set_grad_enabled(torch.is_grad_enabled() and bool(counted)):
+                overlap_n = torch.minimum(student_nU, raw_nU).exp().sum(-1)
             agreed_n = overlap_n.detach()
             terms = Terms(student_nU, taught_nU, overlap_n, labels_n, self.eta)
         parts = [weight * LOSSES[name](terms) for name, weight in self.losses.items()]
