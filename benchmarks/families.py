@@ -92,7 +92,8 @@ def launch(*words: str) -> None:
 def table() -> str:
     """A line a row, the greedy figures and behind a slash those at temperature 1."""
     head = [
-        "drafter", "tokens a round", *(part.replace("_", "/") for part in PARTS), "accepted at 1, 2, 3",
+        "drafter", "tokens a round", *(part.replace("_", "/") for part in PARTS),
+        "accepted at 1, 2, 3",
         "draft ms", "speedup", "parameters", "training s", "repeated 4-grams",
     ]  # fmt: skip
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
