@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from litdraft.decoding.verify import verify
 from litdraft.errors import UserError
-from litdraft.objectives import LOSSES, Objective, Sums
+from litdraft.objectives import LOSSES, Measure, Objective, Sums
 from litdraft.protocols import Proposal
 from litdraft.sampling import log_softmax
 
@@ -163,7 +163,8 @@ def test_a_drafter_that_agrees_has_nothing_to_learn() -> None:
 def test_one_less_tv_is_what_the_verifier_accepts() -> None:
     """The overlap that objectives report, against drafts drawn from q and really verified."""
     p, q = torch.tensor([[0.5, 0.3, 0.15, 0.05]]), torch.tensor([[0.2, 0.5, 0.1, 0.2]])
-    loss_n, kept_n = Objective(tv=1.0).losses_of(q.log(), p.log(), torch.zeros(1).long(), None)
+    measure = Measure(Objective(tv=1.0))
+    loss_n, kept_n = measure.losses(q.log(), measure.taught(p.log()), torch.zeros(1).long())
     assert float(loss_n) == pytest.approx(1 - 0.65)
     assert float(kept_n) == pytest.approx(0.65)
     rows = 100_000

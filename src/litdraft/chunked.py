@@ -18,8 +18,16 @@ from torch.nn import functional as F
 from litdraft.sampling import log_softmax
 
 Teacher = Callable[[Tensor], Tensor]
-# student_nU, taught_nV | None, labels_n, vocabulary_U | None -> loss_n, acceptance_n
-Loss = Callable[[Tensor, Tensor | None, Tensor, Tensor | None], tuple[Tensor, Tensor]]
+
+
+class Loss(Protocol):
+    """What is to be minimized, at positions that do not know of each other."""
+
+    def taught(self, logits_nV: Tensor) -> Any:
+        """What a teacher's logits say, computed once for all draft positions."""
+
+    def losses(self, student_nU: Tensor, taught: Any, labels_n: Tensor) -> tuple[Tensor, Tensor]:
+        """loss_n and acceptance_n, from the student's log-probabilities."""
 
 
 class Unembedding(Protocol):
@@ -40,11 +48,11 @@ class Chunk(NamedTuple):
     rows_n: Tensor
     real_nK: Tensor
     labels_n: Tensor
-    taught_nV: Tensor | None
+    taught: Any  # None without a teacher
 
     def sums_2(self, work: Work, logits_nU: Tensor, j: int) -> Tensor:
         """Loss and acceptance of draft position j."""
-        told = work.loss(log_softmax(logits_nU), self.taught_nV, self.labels_n, work.vocabulary_U)
+        told = work.loss.losses(log_softmax(logits_nU), self.taught, self.labels_n)
         terms_2n = torch.stack(tuple(part.to(told[0].dtype) for part in told))
         return torch.where(self.real_nK[:, j], terms_2n, 0.0).sum(1)
 
@@ -58,15 +66,14 @@ class Work(NamedTuple):
     weights_K: Tensor
     labels_n: Tensor
     teacher: Teacher | None
-    vocabulary_U: Tensor | None
     loss: Loss
 
     def chunks(self, size: int) -> Iterator[Chunk]:
         for rows_n, real_nK in zip(
             self.chosen_n.split(size), self.real_nK.split(size), strict=True
         ):
-            taught_nV = None if self.teacher is None else log_softmax(self.teacher(rows_n))
-            yield Chunk(rows_n, real_nK, self.labels_n[rows_n], taught_nV)
+            taught = None if self.teacher is None else self.loss.taught(self.teacher(rows_n))
+            yield Chunk(rows_n, real_nK, self.labels_n[rows_n], taught)
 
 
 def walk(

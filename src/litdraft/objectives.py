@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -31,22 +32,29 @@ from litdraft.sampling import log_softmax
 WEIGHTS = ("uniform", "power", "exponential")
 
 
-class Terms(NamedTuple):
-    """What the losses of n positions are made of: log-probabilities.
+class Taught(NamedTuple):
+    """The teacher's log-probabilities over the draft vocabulary: as they are, given that
+    vocabulary, and the probabilities and entropy of the latter."""
 
-    taught_nU is the teacher given the draft vocabulary, overlap_n = sum min(p, q) without that.
-    """
+    raw_nU: Tensor
+    given_nU: Tensor
+    probs_nU: Tensor
+    entropy_n: Tensor
+
+
+class Terms(NamedTuple):
+    """What the losses of n positions are made of; overlap_n = sum min(p, q)."""
 
     student_nU: Tensor
-    taught_nU: Tensor | None
-    overlap_n: Tensor | None
     labels_n: Tensor
     eta: float
+    teacher: Taught | None
+    overlap_n: Tensor | None
 
     @property
-    def teacher_nU(self) -> Tensor:
-        assert self.taught_nU is not None
-        return self.taught_nU
+    def taught(self) -> Taught:
+        assert self.teacher is not None
+        return self.teacher
 
     @property
     def kept_n(self) -> Tensor:
@@ -61,16 +69,16 @@ def ce(terms: Terms) -> Tensor:
 
 
 def kl(terms: Terms) -> Tensor:
-    return _divergence(terms.teacher_nU, terms.student_nU)
+    return -(terms.taught.probs_nU * terms.student_nU).sum(-1) - terms.taught.entropy_n
 
 
 def reverse_kl(terms: Terms) -> Tensor:
-    return _divergence(terms.student_nU, terms.teacher_nU)
+    return _divergence(terms.student_nU, terms.taught.given_nU)
 
 
 def jsd(terms: Terms) -> Tensor:
-    middle_nU = torch.logaddexp(terms.student_nU, terms.teacher_nU) - math.log(2)
-    both = (terms.teacher_nU, terms.student_nU)
+    both = (terms.student_nU, terms.taught.given_nU)
+    middle_nU = torch.logaddexp(*both) - math.log(2)
     return sum((_divergence(some_nU, middle_nU) for some_nU in both), torch.zeros(())) / 2
 
 
@@ -93,6 +101,7 @@ def _divergence(p_nU: Tensor, q_nU: Tensor) -> Tensor:
 
 
 LOSSES = {loss.__name__: loss for loss in (ce, kl, reverse_kl, jsd, tv, lk, lk_hybrid)}
+OVERLAPS = {"tv", "lk", "lk_hybrid"}  # whose gradients flow through min(p, q)
 
 
 class Sums(NamedTuple):
@@ -183,29 +192,38 @@ class Objective:
         count_K = real_nK.sum(0).float()
         weights_K = count_K.new_tensor(self.weights_K(k)) / shared(count_K).clamp_min(1)
         labels_n = place_in(vocabulary_U, labels_BS.flatten())
-        work = Work(chosen_n, real_nK, weights_K, labels_n, teacher, vocabulary_U, self.losses_of)
+        work = Work(chosen_n, real_nK, weights_K, labels_n, teacher, Measure(self, vocabulary_U))
         sums = walk(states_BSKC.flatten(0, 1), head, work, self.logits_mib)
         return Sums(sums[0], sums[1], count_K, sums[2])
 
-    def losses_of(
-        self,
-        student_nU: Tensor,
-        taught_nV: Tensor | None,
-        labels_n: Tensor,
-        vocabulary_U: Tensor | None,
+
+@dataclass(frozen=True)
+class Measure:
+    """An objective over a draft vocabulary, in which labels are counted as well."""
+
+    objective: Objective
+    vocabulary_U: Tensor | None = None
+
+    def taught(self, logits_nV: Tensor) -> Taught:
+        raw_nU = given_nU = log_softmax(logits_nV)
+        if self.vocabulary_U is not None:
+            raw_nU = raw_nU[:, self.vocabulary_U]
+            given_nU = raw_nU - raw_nU.logsumexp(-1, keepdim=True)
+        probs_nU = given_nU.exp()
+        return Taught(raw_nU, given_nU, probs_nU, -(probs_nU * given_nU).sum(-1))
+
+    def losses(
+        self, student_nU: Tensor, taught: Taught | None, labels_n: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """loss_n and acceptance_n, from log-probabilities and labels counted in the draft
-        vocabulary."""
-        if taught_nV is None:
-            agreed_n = (student_nU.argmax(-1) == labels_n).to(student_nU.dtype)
-            terms = Terms(student_nU, None, None, labels_n, self.eta)
+        """loss_n and acceptance_n."""
+        weights, overlap_n = self.objective.losses, None
+        if taught is None:
+            kept_n = (student_nU.argmax(-1) == labels_n).to(student_nU.dtype)
         else:
-            raw_nU = taught_nV if vocabulary_U is None else taught_nV[:, vocabulary_U]
-            taught_nU = raw_nU if vocabulary_U is None else log_softmax(raw_nU)
-            counted = self.losses.keys() & {"tv", "lk", "lk_hybrid"}
-            with torch.set_grad_enabled(torch.is_grad_enabled() and bool(counted)):
-                overlap_n = torch.minimum(student_nU, raw_nU).exp().sum(-1)
-            agreed_n = overlap_n.detach()
-            terms = Terms(student_nU, taught_nU, overlap_n, labels_n, self.eta)
-        parts = [weight * LOSSES[name](terms) for name, weight in self.losses.items()]
-        return torch.stack(parts).sum(0), agreed_n
+            needed = torch.is_grad_enabled() and not weights.keys().isdisjoint(OVERLAPS)
+            with torch.set_grad_enabled(needed):
+                overlap_n = torch.minimum(student_nU, taught.raw_nU).exp().sum(-1)
+            kept_n = overlap_n.detach()
+        terms = Terms(student_nU, labels_n, self.objective.eta, taught, overlap_n)
+        parts = [weight * LOSSES[name](terms) for name, weight in weights.items()]
+        return torch.stack(parts).sum(0), kept_n

@@ -51,10 +51,11 @@ def module_of(
     target: LlamaTarget, family: Callable[[TargetSpec], Drafter], k: int, sampling: Sampling,
     loss: str = "kl",
 ) -> DrafterModule:  # fmt: skip
+    weights: dict[str, Any] = {loss: 1.0}
     return DrafterModule(
         lambda spec: family(spec),  # type: ignore[arg-type]
         lambda device: target,
-        Objective(**{loss: 1.0}),
+        Objective(**weights),
         partial(torch.optim.AdamW, lr=0.02),
         constant,
         k=k, sampling=sampling, config={"k": k},

@@ -18,7 +18,8 @@ from litdraft.config.build import (
     target_opener,
     tokenizer_of,
 )
-from litdraft.config.runs import load_weights, ready
+from litdraft.config.runs import ready
+from litdraft.config.weights import load_weights
 from litdraft.data.continuations import Writer
 from litdraft.data.examples import Split
 from litdraft.data.rows import Rows

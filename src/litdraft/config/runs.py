@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor
 
 from litdraft.config.build import drafter_of, dtype_of, own_device, target_opener, tokenizer_of
 from litdraft.config.schema import register
-from litdraft.config.training import BEST, CHECKPOINTS
+from litdraft.config.weights import load_weights
 from litdraft.errors import UserError
 from litdraft.models.tokenizer import Tokenizer
 from litdraft.protocols import Drafter, Target
@@ -47,18 +45,3 @@ def ready(drafter: Drafter, target: Target) -> Drafter:
     """Beside its target, frozen."""
     drafter.to(target.device).eval().requires_grad_(False).bind(target)
     return drafter
-
-
-def load_weights(drafter: Drafter, run: Path) -> None:
-    """Fill a drafter from a run's best checkpoint; UserError if there is none, or another's."""
-    path = run / CHECKPOINTS / f"{BEST}.ckpt"
-    if not path.exists():
-        raise UserError(f"{run} holds no {CHECKPOINTS}/{BEST}.ckpt: its training did not get far")
-    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    try:
-        drafter.load_state_dict({n.removeprefix("drafter."): w for n, w in state.items()})
-    except RuntimeError as error:
-        raise UserError(
-            f"{run} trained a drafter of another shape ({str(error).splitlines()[1].strip()}): "
-            "leave out the drafter.* keys that differ from the run's"
-        ) from None

@@ -27,6 +27,7 @@ from litdraft.config.build import (
     teacher_of,
     tokenizer_of,
 )
+from litdraft.config.weights import BEST, CHECKPOINTS, LAST, load_weights
 from litdraft.data import preview
 from litdraft.data.module import TextModule
 from litdraft.errors import UserError
@@ -37,8 +38,6 @@ from litdraft.models.weights import save_hf_folder
 from litdraft.training.callbacks import Interrupted, LastValidation, Probe, inside_epochs
 from litdraft.training.module import DrafterModule
 
-CHECKPOINTS = "checkpoints"
-BEST, LAST = "best", "last"
 METRICS = "metrics.csv"
 
 
@@ -67,6 +66,9 @@ def train(config: DictConfig, folder: Path) -> float:
     )
     module.to(own_device(config.trainer.accelerator))
     module.configure_model()  # a wrong drafter is told before the target writes its text
+    if config.start is not None:
+        load_weights(module.drafter, Path(config.start))
+        module.begun = True
     taps = module.drafter.needs.taps
     datamodule = datamodule_of(config, tokenizer, open_target, teacher, taps)
     if config.data.preview:

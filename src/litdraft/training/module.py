@@ -54,6 +54,7 @@ class DrafterModule(L.LightningModule):
         self.teacher: Teacher = teacher or Online()
         self.objective, self.k, self.sampling = objective, k, sampling
         self._optimizer, self._schedule = optimizer, schedule
+        self.begun = False  # with the weights of another run
         self.__dict__["target"] = None
         self._replay = Replay.zero(k)
         self._validation = torch.zeros(2)
@@ -100,7 +101,8 @@ class DrafterModule(L.LightningModule):
     def on_fit_start(self) -> None:
         if self.target is None:
             return
-        if self.trainer.ckpt_path is not None:  # resumed: the vocabulary came with the weights
+        # The vocabulary came with the weights of a resumed run, or of the one begun with.
+        if self.begun or self.trainer.ckpt_path is not None:
             self.drafter.bind(self.target)
         else:
             text: Any = self.trainer.datamodule  # type: ignore[attr-defined]

@@ -1,0 +1,55 @@
+"""Every family that learns does learn, in a moment, and comes back from its checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.fakes import random_target
+from tests.training.runs import fitted
+
+from litdraft.drafters.cnn import CNN
+from litdraft.drafters.cnn_lm import CNNLM
+from litdraft.drafters.lstm_lm import LSTMLM
+from litdraft.drafters.matrix import Matrix
+from litdraft.drafters.mlp import MLP
+from litdraft.drafters.mtp import MTP
+from litdraft.drafters.transformer import Transformer
+from litdraft.errors import UserError
+from litdraft.protocols import Drafter
+from litdraft.sampling import Sampling
+
+FAMILIES: dict[str, Callable[..., Drafter]] = {
+    "mtp": partial(MTP, heads=2, correction="gru", rank=8),
+    "mtp_own": partial(MTP, heads=2, head="own", vocabulary=16),
+    "matrix": partial(Matrix, heads=2, correction="gated", rank=8),
+    "mlp": partial(MLP, heads=2, width=24),
+    "cnn": partial(CNN, layers=1, kernel=3, width=16),
+    "cnn_lm": partial(CNNLM, layers=1, kernel=3, width=24),
+    "lstm_lm": partial(LSTMLM, width=24, vocabulary=16),
+    "transformer": partial(Transformer, begin="target"),
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_it_learns_and_comes_back(name: str, tmp_path: Path) -> None:
+    target = random_target(seed=2, dtype=torch.float32)
+    module, before = fitted(target, FAMILIES[name], tmp_path, epochs=4, sampling=Sampling(1.0))
+    after = float(module.trainer.callback_metrics["val/mean_acceptance_length"])
+    assert after > before + 0.05
+    module.trainer.save_checkpoint(tmp_path / "end.ckpt", weights_only=True)
+    saved: dict[str, Any] = torch.load(tmp_path / "end.ckpt", weights_only=True)["state_dict"]
+    again = FAMILIES[name](target.spec)
+    again.load_state_dict({n.removeprefix("drafter."): w for n, w in saved.items()})
+    for key, weight in module.drafter.state_dict().items():
+        assert torch.equal(weight, again.state_dict()[key]), key
+
+
+def test_more_drafts_than_heads_are_refused(tmp_path: Path) -> None:
+    target = random_target(seed=2, dtype=torch.float32)
+    with pytest.raises(UserError, match=r"k=3 was given, but this drafter=mtp was made to draft 2"):
+        fitted(target, FAMILIES["mtp"], tmp_path, k=3)
