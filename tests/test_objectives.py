@@ -164,7 +164,7 @@ def test_one_less_tv_is_what_the_verifier_accepts() -> None:
     """The overlap that objectives report, against drafts drawn from q and really verified."""
     p, q = torch.tensor([[0.5, 0.3, 0.15, 0.05]]), torch.tensor([[0.2, 0.5, 0.1, 0.2]])
     measure = Measure(Objective(tv=1.0))
-    loss_n, kept_n = measure.losses(q.log(), measure.taught(p.log()), torch.zeros(1).long())
+    loss_n, kept_n, _ = measure.found(q.log(), measure.taught(p.log()), torch.zeros(1).long())
     assert float(loss_n) == pytest.approx(1 - 0.65)
     assert float(kept_n) == pytest.approx(0.65)
     rows = 100_000

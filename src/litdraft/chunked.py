@@ -15,8 +15,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from litdraft.sampling import log_softmax
-
 Teacher = Callable[[Tensor], Tensor]
 
 
@@ -26,8 +24,10 @@ class Loss(Protocol):
     def taught(self, logits_nV: Tensor) -> Any:
         """What a teacher's logits say, computed once for all draft positions."""
 
-    def losses(self, student_nU: Tensor, taught: Any, labels_n: Tensor) -> tuple[Tensor, Tensor]:
-        """loss_n and acceptance_n, from the student's log-probabilities."""
+    def found(
+        self, logits_nU: Tensor, taught: Any, labels_n: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """loss_n, acceptance_n, and the loss's slope_nU in the logits."""
 
 
 class Unembedding(Protocol):
@@ -50,11 +50,12 @@ class Chunk(NamedTuple):
     labels_n: Tensor
     taught: Any  # None without a teacher
 
-    def sums_2(self, work: Work, logits_nU: Tensor, j: int) -> Tensor:
-        """Loss and acceptance of draft position j."""
-        told = work.loss.losses(log_softmax(logits_nU), self.taught, self.labels_n)
-        terms_2n = torch.stack(tuple(part.to(told[0].dtype) for part in told))
-        return torch.where(self.real_nK[:, j], terms_2n, 0.0).sum(1)
+    def found(self, work: Work, logits_nU: Tensor, j: int) -> tuple[Tensor, Tensor]:
+        """Sums of loss and acceptance at draft position j, and slope_nU of the weighted loss."""
+        loss_n, kept_n, slope_nU = work.loss.found(logits_nU, self.taught, self.labels_n)
+        real_n = self.real_nK[:, j]
+        sums_2 = torch.where(real_n, torch.stack((loss_n, kept_n)), 0.0).sum(1)
+        return sums_2, slope_nU.mul_((real_n * work.weights_K[j])[:, None])
 
 
 class Work(NamedTuple):
@@ -104,7 +105,7 @@ class _Walk(torch.autograd.Function):
             for j in range(states_nKC.shape[1]):
                 states_nC = states_nKC[chunk.rows_n, j]
                 if ctx.grown is None:
-                    sums_2K[:, j] += chunk.sums_2(work, head.unembed(states_nC, j), j)
+                    sums_2K[:, j] += chunk.found(work, head.unembed(states_nC, j), j)[0]
                 else:
                     sums_2K[:, j] += ctx.grown.add(chunk, states_nC, j)
         ctx.set_materialize_grads(False)
@@ -130,25 +131,23 @@ class _Grown:
     def add(self, chunk: Chunk, states_nC: Tensor, j: int) -> Tensor:
         """One chunk at draft position j: its sums_2, and what its loss asks of everything."""
         matrix_UC = self.head.matrix(j)
-        with torch.enable_grad():
-            if matrix_UC is None or not matrix_UC.requires_grad:
-                logits_nU = self.head.unembed(states_nC.requires_grad_(), j)
-                given: tuple[Tensor, ...] = (states_nC, *self.learned)
-            else:
-                logits_nU = F.linear(states_nC, matrix_UC).detach().requires_grad_()
-                given = (logits_nU,)
-            sums_2 = chunk.sums_2(self.work, logits_nU, j)
-            loss = sums_2[0] * self.work.weights_K[j]
-        asked, *rest = torch.autograd.grad(loss, given, allow_unused=True)
-        if given[0] is logits_nU and matrix_UC is not None:
+        if matrix_UC is not None and matrix_UC.requires_grad:
+            logits_nU = F.linear(states_nC, matrix_UC)
+            sums_2, slope_nU = chunk.found(self.work, logits_nU, j)
             of_UC = self._of(matrix_UC)
-            of_UC.addmm_(asked.T.to(of_UC.dtype), states_nC.to(of_UC.dtype))
-            asked = asked @ matrix_UC
-        for weight, gradient in zip(self.learned, rest, strict=False):
-            if gradient is not None:
-                self._of(weight).add_(gradient)
-        self.states_nKC[chunk.rows_n, j] = asked.to(self.states_nKC.dtype)
-        return sums_2.detach()
+            of_UC.addmm_(slope_nU.T.to(of_UC.dtype), states_nC.to(of_UC.dtype))
+            asked_nC = slope_nU.to(matrix_UC.dtype) @ matrix_UC
+        else:
+            with torch.enable_grad():
+                logits_nU = self.head.unembed(states_nC.requires_grad_(), j)
+            sums_2, slope_nU = chunk.found(self.work, logits_nU.detach(), j)
+            given, slope_nU = (states_nC, *self.learned), slope_nU.to(logits_nU.dtype)
+            asked_nC, *rest = torch.autograd.grad(logits_nU, given, slope_nU, allow_unused=True)
+            for weight, gradient in zip(self.learned, rest, strict=True):
+                if gradient is not None:
+                    self._of(weight).add_(gradient)
+        self.states_nKC[chunk.rows_n, j] = asked_nC.to(self.states_nKC.dtype)
+        return sums_2
 
     def _of(self, weight: Tensor) -> Tensor:
         if id(weight) not in self.weights:

@@ -1,4 +1,4 @@
-"""What a drafter is trained to do: pure functions of log-probabilities, summed in chunks.
+"""What a drafter is trained to do: pure functions with their slopes, summed in chunks.
 
 For a teacher p (the target) and a student q (the drafter), both over the next token:
 
@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -30,78 +31,110 @@ from litdraft.protocols import place_in
 from litdraft.sampling import log_softmax
 
 WEIGHTS = ("uniform", "power", "exponential")
+Found = tuple[Tensor, Tensor]  # value_n of a loss, and its slope_nU in the student's logits
 
 
-class Taught(NamedTuple):
-    """The teacher's log-probabilities over the draft vocabulary: as they are, given that
-    vocabulary, and the probabilities and entropy of the latter."""
+@dataclass(frozen=True)
+class Taught:
+    """What a teacher says over the draft vocabulary: probabilities as they are, and given that
+    vocabulary; the latter's logarithms and entropy."""
 
     raw_nU: Tensor
     given_nU: Tensor
-    probs_nU: Tensor
-    entropy_n: Tensor
+    logs_nU: Tensor
+
+    @cached_property
+    def entropy_n(self) -> Tensor:
+        negative_n: Tensor = torch.linalg.vecdot(self.given_nU, self.logs_nU)
+        return -negative_n
 
 
-class Terms(NamedTuple):
-    """What the losses of n positions are made of; overlap_n = sum min(p, q)."""
+@dataclass(frozen=True)
+class Terms:
+    """What losses at n positions are made of. labels_n are counted in the draft vocabulary."""
 
-    student_nU: Tensor
+    logits_nU: Tensor
     labels_n: Tensor
     eta: float
     teacher: Taught | None
-    overlap_n: Tensor | None
 
     @property
-    def taught(self) -> Taught:
-        assert self.teacher is not None
+    def p(self) -> Taught:
+        assert self.teacher is not None, "this loss needs a teacher"
         return self.teacher
 
-    @property
+    @cached_property
+    def norm_n(self) -> Tensor:
+        return self.logits_nU.logsumexp(-1)
+
+    @cached_property
+    def q_nU(self) -> Tensor:
+        return (self.logits_nU - self.norm_n[:, None]).exp_()
+
+    @cached_property
     def kept_n(self) -> Tensor:
-        assert self.overlap_n is not None
-        return self.overlap_n
+        """Sum min(p, q); without a teacher, whether the likeliest token is the text's own."""
+        if self.teacher is None:
+            return (self.logits_nU.argmax(-1) == self.labels_n).to(self.logits_nU.dtype)
+        return torch.minimum(self.q_nU, self.teacher.raw_nU).sum(-1)
+
+    @cached_property
+    def rising_nU(self) -> Tensor:
+        """The slope of -sum min(p, q): only tokens with q < p add to it."""
+        below_nU = self.q_nU * (self.q_nU < self.p.raw_nU)
+        return self.q_nU * below_nU.sum(-1, keepdim=True) - below_nU
 
 
-def ce(terms: Terms) -> Tensor:
+def ce(terms: Terms) -> Found:
     """A token that cannot be drafted (label -1) teaches nothing."""
-    chosen_n = terms.student_nU.gather(1, terms.labels_n.clamp_min(0)[:, None])[:, 0]
-    return torch.where(terms.labels_n < 0, 0.0, -chosen_n)
+    known_n, place_n1 = terms.labels_n >= 0, terms.labels_n.clamp_min(0)[:, None]
+    value_n = terms.norm_n - terms.logits_nU.gather(1, place_n1)[:, 0]
+    slope_nU = terms.q_nU.scatter_add(1, place_n1, -torch.ones_like(value_n)[:, None])
+    return torch.where(known_n, value_n, 0.0), slope_nU * known_n[:, None]
 
 
-def kl(terms: Terms) -> Tensor:
-    return -(terms.taught.probs_nU * terms.student_nU).sum(-1) - terms.taught.entropy_n
+def kl(terms: Terms) -> Found:
+    p = terms.p
+    value_n = terms.norm_n - torch.linalg.vecdot(p.given_nU, terms.logits_nU) - p.entropy_n
+    return value_n, terms.q_nU - p.given_nU
 
 
-def reverse_kl(terms: Terms) -> Tensor:
-    return _divergence(terms.student_nU, terms.taught.given_nU)
+def reverse_kl(terms: Terms) -> Found:
+    apart_nU = terms.logits_nU - terms.norm_n[:, None] - terms.p.logs_nU
+    return _weighed(terms.q_nU, apart_nU)
 
 
-def jsd(terms: Terms) -> Tensor:
-    both = (terms.student_nU, terms.taught.given_nU)
-    middle_nU = torch.logaddexp(*both) - math.log(2)
-    return sum((_divergence(some_nU, middle_nU) for some_nU in both), torch.zeros(())) / 2
+def jsd(terms: Terms) -> Found:
+    logs_nU = terms.logits_nU - terms.norm_n[:, None]
+    middle_nU = torch.logaddexp(logs_nU, terms.p.logs_nU) - math.log(2)
+    value_n, slope_nU = _weighed(terms.q_nU, logs_nU - middle_nU)
+    other_n = torch.linalg.vecdot(terms.p.given_nU, terms.p.logs_nU - middle_nU)
+    return (value_n + other_n) / 2, slope_nU / 2
 
 
-def tv(terms: Terms) -> Tensor:
-    return 1 - terms.kept_n
+def tv(terms: Terms) -> Found:
+    return 1 - terms.kept_n, terms.rising_nU
 
 
-def lk(terms: Terms) -> Tensor:
-    return -terms.kept_n.clamp_min(torch.finfo(terms.kept_n.dtype).tiny).log()
+def lk(terms: Terms) -> Found:
+    kept_n = terms.kept_n.clamp_min(torch.finfo(terms.kept_n.dtype).tiny)
+    return -kept_n.log(), terms.rising_nU / kept_n[:, None]
 
 
-def lk_hybrid(terms: Terms) -> Tensor:
+def lk_hybrid(terms: Terms) -> Found:
     """Far from the teacher a divergence, which has a slope there; near it what really counts."""
-    share_n = torch.exp(-terms.eta * terms.kept_n.detach())
-    return share_n * kl(terms) + (1 - share_n) * tv(terms)
+    share_n = torch.exp(-terms.eta * terms.kept_n)
+    (far_n, far_nU), (near_n, near_nU) = kl(terms), tv(terms)
+    return torch.lerp(near_n, far_n, share_n), torch.lerp(near_nU, far_nU, share_n[:, None])
 
 
-def _divergence(p_nU: Tensor, q_nU: Tensor) -> Tensor:
-    return (p_nU.exp() * (p_nU - q_nU)).sum(-1)
+def _weighed(q_nU: Tensor, x_nU: Tensor) -> Found:
+    """Sum q x, and its slope where x is log q plus what does not depend on q, or is as good."""
+    value_n = torch.linalg.vecdot(q_nU, x_nU)
+    return value_n, q_nU * (x_nU - value_n[:, None])
 
 
 LOSSES = {loss.__name__: loss for loss in (ce, kl, reverse_kl, jsd, tv, lk, lk_hybrid)}
-OVERLAPS = {"tv", "lk", "lk_hybrid"}  # whose gradients flow through min(p, q)
 
 
 class Sums(NamedTuple):
@@ -205,25 +238,27 @@ class Measure:
     vocabulary_U: Tensor | None = None
 
     def taught(self, logits_nV: Tensor) -> Taught:
-        raw_nU = given_nU = log_softmax(logits_nV)
-        if self.vocabulary_U is not None:
-            raw_nU = raw_nU[:, self.vocabulary_U]
-            given_nU = raw_nU - raw_nU.logsumexp(-1, keepdim=True)
-        probs_nU = given_nU.exp()
-        return Taught(raw_nU, given_nU, probs_nU, -(probs_nU * given_nU).sum(-1))
-
-    def losses(
-        self, student_nU: Tensor, taught: Taught | None, labels_n: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """loss_n and acceptance_n."""
-        weights, overlap_n = self.objective.losses, None
-        if taught is None:
-            kept_n = (student_nU.argmax(-1) == labels_n).to(student_nU.dtype)
+        logs_nU = log_softmax(logits_nV)
+        if self.vocabulary_U is None:
+            raw_nU = given_nU = logs_nU.exp()
         else:
-            needed = torch.is_grad_enabled() and not weights.keys().isdisjoint(OVERLAPS)
-            with torch.set_grad_enabled(needed):
-                overlap_n = torch.minimum(student_nU, taught.raw_nU).exp().sum(-1)
-            kept_n = overlap_n.detach()
-        terms = Terms(student_nU, labels_n, self.objective.eta, taught, overlap_n)
-        parts = [weight * LOSSES[name](terms) for name, weight in weights.items()]
-        return torch.stack(parts).sum(0), kept_n
+            logs_nU = logs_nU[:, self.vocabulary_U]
+            raw_nU = logs_nU.exp()
+            mass_n1 = raw_nU.sum(-1, keepdim=True)
+            given_nU, logs_nU = raw_nU / mass_n1, logs_nU - mass_n1.log()
+        return Taught(raw_nU, given_nU, logs_nU)
+
+    def found(
+        self, logits_nU: Tensor, taught: Taught | None, labels_n: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """loss_n, acceptance_n, and the loss's slope_nU in the logits."""
+        logits_nU = logits_nU.to(torch.promote_types(logits_nU.dtype, torch.float32))
+        terms = Terms(logits_nU, labels_n, self.objective.eta, taught)
+        weights = self.objective.losses
+        parts = [(weight, *LOSSES[name](terms)) for name, weight in weights.items()]
+        loss_n = torch.stack([weight * value_n for weight, value_n, _ in parts]).sum(0)
+        weight, _, slope_nU = parts[0]
+        slope_nU = slope_nU * weight
+        for weight, _, more_nU in parts[1:]:
+            slope_nU = torch.add(slope_nU, more_nU, alpha=weight)
+        return loss_n, terms.kept_n, slope_nU
