@@ -19,7 +19,7 @@ from litdraft.sampling import Sampling
 ASSETS = Path(litdraft.__file__).parent / "assets"
 
 # What may differ between two runs that are still the same experiment.
-INCIDENTAL = frozenset({"name", "hydra", "resume", "devices", "logger", "run"})
+INCIDENTAL = frozenset({"name", "hydra", "resume", "devices", "logger", "run", "evaluate"})
 
 
 @dataclass
@@ -44,6 +44,7 @@ class Train(Common):
     """Keys of train.py."""
 
     resume: bool = False
+    start: str | None = None  # begin with the weights of another run's drafter
     evaluate: bool | None = None  # after training; null: in sweeps only
     probe_prompts: int = 8
     save_minutes: float = 5.0  # inside an epoch; after each one anyway
@@ -89,16 +90,20 @@ def register() -> None:
 
 def run_name(*, _root_: DictConfig) -> str:
     """drafter-target-k and six digits of everything else: the same choices, the same folder."""
+    parts = (label(_root_.get("drafter")), label(_root_.get("target")), f"k{_root_.get('k')}")
+    return "-".join((*(part for part in parts if part), digest(_root_)))
+
+
+def digest(config: DictConfig) -> str:
+    """Six digits of every choice that is not incidental."""
     chosen = {
         key: OmegaConf.to_container(node, resolve=False) if OmegaConf.is_config(node) else node
-        for key in _root_
+        for key in config
         if key not in INCIDENTAL
-        for node in (_root_._get_node(key),)
+        for node in (config._get_node(key),)
     }
     told = json.dumps(chosen, sort_keys=True, default=str)
-    digest = hashlib.sha256(told.encode()).hexdigest()[:6]
-    parts = (label(_root_.get("drafter")), label(_root_.get("target")), f"k{_root_.get('k')}")
-    return "-".join((*(part for part in parts if part), digest))
+    return hashlib.sha256(told.encode()).hexdigest()[:6]
 
 
 def label(group: DictConfig | None) -> str:
