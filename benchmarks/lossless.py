@@ -1,4 +1,4 @@
-"""Compiled rounds against eager ones: every family, k, batch and temperature, float64, to the token.
+"""Compiled rounds against eager ones, to the token: every family, k, batch, temperature; float64.
 
     python benchmarks/lossless.py            # about an hour on two cores; goes on where it stopped
 
@@ -25,7 +25,7 @@ from litdraft.protocols import Drafter
 from litdraft.sampling import Sampling
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from tests.fakes import FAMILIES, random_target  # noqa: E402 - not installed with the package
+from tests.fakes import FAMILIES, random_target
 
 RESULTS = Path("benchmarks/results/lossless.json")
 PROMPTS = [[1, 5, 6, 7, 5, 6], [1, 9], [1, 3, 4, 3, 4, 3, 4, 8, 2]]
