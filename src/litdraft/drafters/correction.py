@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor, nn
 
 from litdraft.errors import UserError
+from litdraft.native.build import linear, packed
 
 KINDS = ("gated", "gru")
 
@@ -54,7 +57,15 @@ class Correction(nn.Module):
         opened_nR: Tensor = self.gate(torch.cat((states_nC, embedded_nR), -1))
         return opened_nR.sigmoid() * embedded_nR
 
+    def fuse(self, dtype: torch.dtype) -> None:
+        """Its unembedding packed for decoding on a CPU, in this type."""
+        weight, outputs = packed(self.out.weight, dtype), self.out.out_features
+        self.__dict__["fused"] = functools.partial(linear, weight=weight, outputs=outputs)
+
     def forward(self, read_nR: Tensor) -> Tensor:
         """bias_nU."""
+        if (fused := self.__dict__.get("fused")) is not None:
+            fused_nU: Tensor = fused(read_nR)
+            return fused_nU
         bias_nU: Tensor = self.out(read_nR)
         return bias_nU

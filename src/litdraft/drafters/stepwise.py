@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from litdraft.drafters.correction import Correction
 from litdraft.drafters.head import Head
 from litdraft.native.build import loaded
 from litdraft.protocols import Context, Drafter, Lesson, Needs, Proposal, Seen, Target, Warp
@@ -45,7 +46,7 @@ class Stepwise(Drafter):
 
     def fuse(self, dtype: torch.dtype) -> None:
         for part in self.modules():
-            if isinstance(part, Head):
+            if isinstance(part, Head | Correction):
                 part.fuse(dtype)
 
 
