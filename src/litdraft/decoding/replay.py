@@ -121,7 +121,10 @@ def replay_batch(
     """Replay a batch of the target's own text, written under the same sampling."""
     tokens_BT = batch.tokens_BT
     reading = target.read(tokens_BT[:, :-1], taps=drafter.needs.taps)
-    trained_BS = torch.ones_like(tokens_BT[:, 1:], dtype=torch.bool)
+    # Rounds draft behind the prompt alone: families need not look elsewhere.
+    place_S = torch.arange(tokens_BT.shape[1] - 1, device=tokens_BT.device)
+    first_B1, last_B1 = (edge_B[:, None] - 1 for edge_B in (batch.prompt_B, batch.length_B))
+    trained_BS = (place_S >= first_B1) & (place_S < last_B1)
     lesson = Lesson(tokens_BT, trained_BS, reading.hidden_BPD, reading.taps_BPC, k)
     accept_BSK = drafter.likelihood(lesson, sampling)
     if not sampling.greedy:
