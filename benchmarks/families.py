@@ -45,7 +45,7 @@ MTP = ["drafter=mtp", U]
 NO_RUN = {"lookup": ["drafter=lookup"], "suffix": ["drafter=suffix"]}
 ROWS = {
     "unigram": ["drafter=ngram", "drafter.order=1"],
-    "ngram": ["drafter=ngram", "drafter.order=4"],
+    "ngram": ["drafter=ngram"],
     "lstm": LSTM,
     "lstm-ce": [*LSTM, "objective=ce"],
     "lstm-lk_hybrid": [*LSTM, "objective=lk_hybrid"],

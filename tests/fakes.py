@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from litdraft.decoding.autoregress import Autoregress
 from litdraft.drafters.cnn import CNN
 from litdraft.drafters.cnn_lm import CNNLM
 from litdraft.drafters.lookup import Lookup
@@ -15,9 +16,12 @@ from litdraft.drafters.lstm_lm import LSTMLM
 from litdraft.drafters.matrix import Matrix
 from litdraft.drafters.mlp import MLP
 from litdraft.drafters.mtp import MTP
+from litdraft.drafters.ngram import NGram
+from litdraft.drafters.suffix import Suffix
 from litdraft.drafters.transformer import Transformer
 from litdraft.models.llama import Llama, LlamaConfig
 from litdraft.protocols import Context, Drafter, Proposal, Warp
+from litdraft.sampling import Sampling
 from litdraft.targets.llama import LlamaTarget
 
 
@@ -126,6 +130,20 @@ def transformer(target: LlamaTarget) -> Drafter:
     return drafter
 
 
+def ngram(target: LlamaTarget) -> Drafter:
+    """Counted on the target's own text."""
+    drafter = NGram(target.spec, order=3, continuations=4)
+    prompts = [[1, token] for token in range(2, 24)]
+    told = Autoregress(target, Sampling(1.0)).generate(prompts, 40).tokens
+    drafter.count(torch.tensor(text) for text in told)
+    return drafter.double()
+
+
+def suffix(target: LlamaTarget) -> Drafter:
+    """With the row's own text alone: what other rows said would make rows depend on each other."""
+    return Suffix(target.spec, remember=False)
+
+
 def lookup(target: LlamaTarget) -> Drafter:
     return Lookup(target.spec)
 
@@ -134,6 +152,6 @@ TRAINED = [
     lstm, narrow_lstm, mtp, own_mtp, matrix, low_matrix, mlp, untied_mlp, cnn, cnn_lm, lstm_lm,
     transformer,
 ]  # fmt: skip
-FAMILIES = [*TRAINED, lookup]
+FAMILIES = [*TRAINED, ngram, suffix, lookup]
 # What takes seconds each is tested for one form of every family.
-ONE_EACH = [lstm, own_mtp, matrix, mlp, cnn, cnn_lm, lstm_lm, transformer, lookup]
+ONE_EACH = [lstm, own_mtp, matrix, mlp, cnn, cnn_lm, lstm_lm, transformer, ngram, suffix, lookup]

@@ -171,12 +171,22 @@ def test_proposals_are_what_states_say(order: int) -> None:
 def test_what_was_counted_is_saved_and_loaded(tmp_path: Path) -> None:
     drafter = made(corpus(), 4).float()
     torch.save(drafter.state_dict(), tmp_path / "counts.pt")
-    fresh = NGram(SPEC, 4)
+    fresh = NGram(SPEC, 4, continuations=1)  # how many were kept stands in the file
     fresh.load_state_dict(torch.load(tmp_path / "counts.pt", weights_only=True))
     assert all(torch.equal(a, b) for a, b in zip(drafter.buffers(), fresh.buffers(), strict=True))
     assert torch.equal(told(fresh, [1, 2, 3, 4]), told(drafter, [1, 2, 3, 4]))
     with pytest.raises(RuntimeError, match="size mismatch"):
         NGram(SPEC, 3).load_state_dict(drafter.state_dict())
+
+
+@pytest.mark.parametrize("least", [1, 2])
+def test_texts_may_be_shorter_than_n_grams(least: int) -> None:
+    for texts in ([[3]], [[3], [], [4, 4]]):
+        slow = Slow(texts, 5, least, 64)
+        probs_SV = told(made(texts, 5, least), [4, 3])
+        for s, history in enumerate(([4], [4, 3])):
+            exact_V = torch.tensor(slow.probs(history), dtype=torch.float64)
+            assert (probs_SV[s] - exact_V).abs().max() < 1e-12
 
 
 def test_counting_again_starts_anew() -> None:

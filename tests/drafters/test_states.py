@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tests.fakes import TRAINED, random_target
+from tests.fakes import TRAINED, ngram, random_target
 from torch import Tensor
 
 from litdraft.drafters.lstm import LSTM
@@ -43,7 +43,7 @@ def taught(target: LlamaTarget, drafter: Drafter, tokens_BT: Tensor, k: int = K)
     )
 
 
-@pytest.mark.parametrize("family", [own_head, frozen_head, *TRAINED])
+@pytest.mark.parametrize("family", [own_head, frozen_head, *TRAINED, ngram])
 def test_states_equal_what_propose_computes(family: Callable[[LlamaTarget], Drafter]) -> None:
     """Several rounds over ragged rows, with every number of accepted drafts."""
     target = random_target()

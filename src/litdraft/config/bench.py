@@ -43,7 +43,7 @@ class Bench:
     target: Target
     reference: Callable[[], Target]  # the same weights, eager and in float32, for judging
     drafter: Drafter
-    parameters: int  # the drafter's own
+    parameters: int  # the drafter's own; of a counted one, all numbers it keeps
     floors: dict[str, Drafter]
     tokenizer: Tokenizer
 
@@ -75,7 +75,8 @@ def open_bench(config: DictConfig, fabric: Fabric) -> Bench:
             "and evaluate it with run=outputs/..., or choose drafter=lookup"
         )
     floors = {"lookup": Lookup(), "untrained": _fresh(untrained, target, drafter)}
-    parameters = sum(parameter.numel() for parameter in drafter.parameters())
+    stored = drafter.state_dict().values() if drafter.counted else drafter.parameters()
+    parameters = sum(values.numel() for values in stored)
     for some in (drafter, *floors.values()):
         ready(some, target)
         if target.packed is not None:
