@@ -203,6 +203,8 @@ def test_compiled_proposals_are_eager_ones() -> None:
     act = torch.compile(drafter.propose, dynamic=False, fullgraph=True)
     told = act(None, context, 3, sampling, uniforms_BK)
     assert torch.equal(told.tokens_BK, eager.tokens_BK)
+    assert told.probs_BKU is not None
+    assert eager.probs_BKU is not None
     assert torch.allclose(told.probs_BKU, eager.probs_BKU, atol=1e-12)
 
 
