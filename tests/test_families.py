@@ -28,7 +28,14 @@ def test_a_drafter_that_counts(little: Path, tmp_path: Path) -> None:
 
 def test_two_stages_and_a_k_of_ones_own(little: Path, tmp_path: Path) -> None:
     """The second training begins where the first one ended; fewer drafts than heads are fine."""
-    text = ["data=text", "data.opening=8", f"data.path={little / 'text'}", "drafter=mtp", "drafter.vocabulary=40"]
+    text = [
+        "data=text",
+        "data.opening=8",
+        "data.response_tokens=16",
+        f"data.path={little / 'text'}",
+        "drafter=mtp",
+        "drafter.vocabulary=40",
+    ]
     words = [word for word in without_width(little) if "samples" not in word]
     run(tmp_path, "train.py", *words, *text, "name=first", "trainer.max_steps=3")
     second = ["data.responses=target", "start=outputs/first", "name=second"]

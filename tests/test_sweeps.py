@@ -111,7 +111,7 @@ def test_the_same_command_does_nothing_twice(work: Path, little: Path) -> None:
 
 def test_a_killed_sweep_goes_on_where_it_stopped(little: Path, tmp_path: Path) -> None:
     """The first job is done, the second inside its training."""
-    words = [*small(little), *MEASURED, "trainer.max_epochs=60", "drafter.width=8,12"]
+    words = [*small(little), *MEASURED, "trainer.max_epochs=20", "drafter.width=8,12"]
     command = ["train.py", "-m", *words, "name=cut"]
     begun = subprocess.Popen(
         [sys.executable, str(ROOT / command[0]), *command[1:]], cwd=tmp_path,

@@ -77,7 +77,7 @@ def test_names_keep_apart(tmp_path: Path) -> None:
 
 def test_whatever_was_measured_is_drawn(tmp_path: Path) -> None:
     slow = [entry(f"d{n}", 1 + n / 10, 1 + n / 5, draft_milliseconds=3.0**n) for n in range(5)]
-    for entries in (slow, [*slow, FAILED], [entry("old", 1.1)], [FAILED]):
+    for entries in ([*slow, FAILED], [entry("old", 1.1)], [FAILED]):
         path = pareto.draw(entries, tmp_path / "sweep.png")
         assert path.read_bytes().startswith(b"\x89PNG")
     assert not plt.get_fignums()
