@@ -121,7 +121,7 @@ def line(name: str, report: dict[str, Any]) -> str:
         f"`{name}`", both(length),
         *(both(lambda b, part=part: length(b["groups"][part])) for part in PARTS),
         both(lambda b: " ".join(f"{100 * rate:.0f}" for rate in b["conditional_acceptance"])),
-        both(lambda b: f"{b['draft_milliseconds']:.2f}"),
+        f"{report['draft_milliseconds']:.2f}",
         both(lambda b: "{value:.2f} [{low:.2f}, {high:.2f}]".format(**b["speedup"])),
         f"{report['parameters']:,}", "" if trained is None else f"{trained:,.0f}",
         both(lambda b: f"{100 * b['repeated_4grams']:.0f} %"),
