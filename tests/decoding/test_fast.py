@@ -12,11 +12,13 @@ from torch._dynamo.exc import TorchDynamoException
 from litdraft.decoding import shapes
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.generation import Generation
+from litdraft.decoding.replay import replay_texts
 from litdraft.decoding.shapes import staying
 from litdraft.decoding.speculate import Speculate
 from litdraft.evaluation.compiling import faster
 from litdraft.evaluation.draft_length import best, draft_lengths
 from litdraft.evaluation.losslessness import judge, measured_error
+from litdraft.evaluation.stats import Counts
 from litdraft.native.build import available
 from litdraft.protocols import Drafter
 from litdraft.sampling import Sampling
@@ -46,8 +48,11 @@ def test_the_fused_step_decodes_without_loss(
     )
     for texts in (plain, told.tokens):
         assert judge(exact, PROMPTS, texts, texts, 2 * error).mismatches == 0
+    seen = Counts.of(told.accepted, told.drafted, K)
+    replayed = replay_texts(fused, drafter, PROMPTS, told.known, K, Sampling(), complete=True)
     if dtype == torch.float32:
         assert told.tokens == plain
+        assert replayed.mean_acceptance_length == pytest.approx(seen.mean_acceptance_length)
 
 
 @pytest.mark.parametrize("family", ONE_EACH)

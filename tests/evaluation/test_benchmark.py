@@ -25,6 +25,9 @@ class Clock:
         self.name, self.pace, self.log = name, pace, log
         self.warm: set[tuple[int, int]] = set()
 
+    def forget(self) -> None:
+        assert self.warm, "behind the warm-up"
+
     def generate(
         self,
         prompts: Sequence[Sequence[int]],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import traceback
 import warnings
@@ -15,11 +16,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
+from rich.markup import escape
 
+from litdraft.config.placing import settled
 from litdraft.config.preflight import check_overrides
 from litdraft.config.restore import with_choices
 from litdraft.config.schema import checked, register
-from litdraft.config.sweep import ERROR, SweepTable
+from litdraft.config.standing import ERROR
+from litdraft.config.sweep import GROUP, SweepTable, close_tracker, shortest
 from litdraft.errors import UserError
 from litdraft.models.files import replacing
 
@@ -35,6 +39,7 @@ def prepared(conf: Path, root: str) -> None:
             sys.argv[1:] = with_choices(sys.argv[1:])
         sys.argv[1:] = [without(argument, conf) for argument in sys.argv[1:]]
         check_overrides(conf, root, sys.argv[1:])
+        sys.argv[1:] = settled(conf, root, sys.argv[1:])
     except UserError as error:
         fail(error)
 
@@ -52,38 +57,55 @@ def run_job(job: Job, config: DictConfig) -> float:
     go on.
     """
     hydra = HydraConfig.get()
-    folder = relative(Path(hydra.runtime.output_dir))
-    sweeping = hydra.mode == RunMode.MULTIRUN
+    if hydra.mode == RunMode.MULTIRUN:
+        return _one_of_many(job, config, hydra)
     try:
-        if sweeping:
-            _refuse_relaunch(hydra, config)
-        return job(checked(config), folder)
+        return job(checked(config), shortest(Path(hydra.runtime.output_dir)))
     except UserError as error:
-        if not sweeping:
-            fail(error)
-        return _left(folder, str(error))
+        fail(error)
+
+
+def _one_of_many(job: Job, config: DictConfig, hydra: HydraConf) -> float:
+    """A sweep's job, perhaps in a process that has not seen the command line."""
+    quiet()
+    os.chdir(hydra.runtime.cwd)
+    # The job's own command, which its report will carry.
+    sys.argv = [f"{hydra.job.name}.py", *hydra.overrides.task, "hydra.mode=RUN"]
+    os.environ.setdefault(GROUP, Path(hydra.sweep.dir).name)
+    folder = shortest(Path(hydra.runtime.output_dir))
+    (folder / ERROR).unlink(missing_ok=True)
+    try:
+        _refuse_relaunch(hydra, config)
+        return job(checked(config), folder)
     except Exception as error:
-        if not sweeping:
-            raise
-        return _left(folder, f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
+        _leave(folder, error)
+        if "optuna" in str(hydra.sweeper.get("_target_")):
+            raise  # a failed trial, as Optuna has it: nan it would not take
+        return float("nan")
+    finally:
+        close_tracker()
 
 
 def _refuse_relaunch(hydra: HydraConf, config: DictConfig) -> None:
-    """Lightning's children run the command line again, and with -m that is the whole sweep."""
-    if config.devices > 1 and "BasicLauncher" in str(hydra.launcher.get("_target_")):
+    """Lightning's children run the command line again: with -m that is the whole sweep, and in a
+    launcher's process it is the launcher's own."""
+    slurm = "SlurmLauncher" in str(hydra.launcher.get("_target_"))
+    if config.devices > 1 and not (slurm and hydra.launcher.tasks_per_node == config.devices):
         raise UserError(
             f"a sweep with devices={config.devices} would start itself again in every child: use "
-            "devices=1, or a launcher plugin that gives each job its devices"
+            "devices=1, or hydra/launcher=submitit_slurm with "
+            f"hydra.launcher.tasks_per_node={config.devices}"
         )
 
 
-def _left(folder: Path, error: str) -> float:
+def _leave(folder: Path, error: Exception) -> None:
+    """Why a job failed, in its folder and in one line on the terminal."""
+    told = str(error)
+    if not isinstance(error, UserError):
+        told = f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}"
     with replacing(folder / ERROR) as path:
-        path.write_text(error + "\n", encoding="utf-8")
-    Console(stderr=True, highlight=False, soft_wrap=True).print(
-        f"[bold red]failed:[/] {folder}: {error.splitlines()[0]}"
-    )
-    return float("nan")
+        path.write_text(told + "\n", encoding="utf-8")
+    _complain("failed", f"{folder}: {told.splitlines()[0]}")
 
 
 def exit_code() -> int:
@@ -91,19 +113,20 @@ def exit_code() -> int:
     return int(SweepTable.failures > 0)
 
 
-def relative(path: Path) -> Path:
-    """As one would type it from here."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
 def fail(error: UserError) -> NoReturn:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {error}")
+    _complain("error", str(error))
     sys.exit(2)
+
+
+def _complain(what: str, told: str) -> None:
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(f"[bold red]{what}:[/] {escape(told)}")
 
 
 def quiet() -> None:
     """Silence what a user can do nothing about."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch", "alembic"):  # Optuna's database brings the second
+        logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
         ".*does not have many workers.*",
         ".*Experiment logs directory.*",

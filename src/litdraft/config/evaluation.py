@@ -22,6 +22,7 @@ from litdraft.errors import UserError
 from litdraft.evaluation import plots, report
 from litdraft.evaluation.compiling import worth_compiling
 from litdraft.evaluation.draft_length import LONGEST, TURNS, best, draft_lengths
+from litdraft.evaluation.drafting import draft_milliseconds
 from litdraft.evaluation.provenance import provenance
 from litdraft.evaluation.stats import ratio
 from litdraft.evaluation.stream import Stream, closing
@@ -50,6 +51,14 @@ def evaluate(config: DictConfig, folder: Path) -> float:
     main, beside = blocks
     told = _told(bench, choice, main, beside, len(prompts))
     if fabric.global_rank == 0:
+        told["draft_milliseconds"] = draft_milliseconds(
+            bench.target,
+            bench.drafter,
+            choice.k,
+            prompts[: config.batch],
+            config.max_new_tokens,
+            sampling,
+        )
         report.write(told, folder)
         plots.draw_all(told, main["times"], folder)
         report.show(told, folder)

@@ -14,28 +14,61 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from litdraft.config.plugins import check_plugin
 from litdraft.errors import UserError
 
 
 def check_overrides(conf: Path, root: str, arguments: Sequence[str]) -> None:
     """UserError if an override names no key, no group, or no choice of a group."""
-    overrides = [argument for argument in arguments if "=" in argument and argument[0] != "-"]
-    try:
-        parsed = OverridesParser.create().parse_overrides(overrides)
-    except HydraException as error:
-        raise UserError(f"the command line cannot be read: {str(error).splitlines()[0]}") from None
+    given = parsed(arguments)
     groups = {folder.name: choices(folder) for folder in conf.iterdir() if folder.is_dir()}
-    chosen = [o for o in parsed if o.key_or_group in groups]
-    for override in chosen:
-        _check_choice(override, groups[override.key_or_group])
-    known = _composed(conf, root, [o.input_line or "" for o in chosen if not o.is_sweep_override()])
-    keys = set(flattened(known)) | set(groups)
-    for override in parsed:
+    for override in given:
+        check_plugin(override)
+        _check_choice(override, groups)
+    known = composed(conf, root, [o.input_line or "" for o in given if _shapes(o, groups)])
+    swept = _swept(known, {o.key_or_group for o in given})
+    for override in swept:
+        _check_choice(override, groups)
+    keys = {key for key in flattened(known) if not key.startswith("hydra")} | set(groups)
+    for override in (*given, *swept):
         key = override.key_or_group
-        if override.is_add() or override.is_delete() or key.startswith("hydra.") or key in keys:
+        if override.is_add() or override.is_delete() or key.startswith("hydra") or key in keys:
             continue
         if not _free(known, key):
             raise UserError(f"there is no key {key}{nearest(key, keys)}")
+
+
+def parsed(arguments: Sequence[str]) -> list[Override]:
+    """The overrides among the arguments."""
+    words = [word for word in arguments if ("=" in word or word[:1] == "~") and word[0] != "-"]
+    try:
+        return list(OverridesParser.create().parse_overrides(words))
+    except HydraException as error:
+        raise UserError(f"the command line cannot be read: {str(error).splitlines()[0]}") from None
+
+
+def composed(conf: Path, root: str, overrides: Sequence[str]) -> DictConfig:
+    """The config with Hydra's own part; UserError if it cannot be composed."""
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(conf), version_base="1.3"):
+            return compose(root, list(overrides), return_hydra_config=True)
+    except HydraException as error:
+        causes = [str(cause).splitlines()[0] for cause in (error, error.__cause__) if cause]
+        told = ": ".join(line.rstrip(".") for line in causes)
+        raise UserError(f"the command line does not fit together: {told}") from None
+
+
+def _shapes(override: Override, groups: dict[str, list[str]]) -> bool:
+    """Whether an override decides which keys there are: a group's choice, or Hydra's own."""
+    key = override.key_or_group
+    return (key in groups or key.startswith("hydra")) and not override.is_sweep_override()
+
+
+def _swept(config: DictConfig, given: set[str]) -> list[Override]:
+    """What an experiment sweeps by itself, unless the command line says otherwise."""
+    params = config.hydra.sweeper.get("params") or {}
+    return parsed([f"{key}={value}" for key, value in params.items() if key not in given])
 
 
 def choices(folder: Path) -> list[str]:
@@ -57,21 +90,14 @@ def flattened(config: Any, prefix: str = "") -> Iterator[str]:
             yield from flattened(node, f"{prefix}{key}.")
 
 
-def _check_choice(override: Override, known: list[str]) -> None:
-    value = override.value()
-    names = getattr(value, "list", [value])
-    for name in names:
-        if isinstance(name, str) and name not in known:
-            group = override.key_or_group
+def _check_choice(override: Override, groups: dict[str, list[str]]) -> None:
+    group, value = override.key_or_group, override.value()
+    known = groups.get(group)
+    for name in getattr(value, "list", [value]):
+        if known is not None and isinstance(name, str) and name not in known:
             close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(known)}"
             raise UserError(f"there is no {group}={name}: {hint}")
-
-
-def _composed(conf: Path, root: str, overrides: list[str]) -> DictConfig:
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(conf), version_base="1.3"):
-        return compose(root, overrides)
 
 
 def _free(config: DictConfig, key: str) -> bool:

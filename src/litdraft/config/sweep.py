@@ -1,85 +1,135 @@
-"""The one table that a sweep ends with."""
+"""What a sweep says when it begins, and the decision that it ends with."""
 
 from __future__ import annotations
 
 import csv
-import json
+import os
+import sys
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from litdraft.config.build import build
+from litdraft.config.outcomes import entries, jobs
+from litdraft.config.standing import ERROR, Standing, reported, standing
+from litdraft.evaluation import pareto
+from litdraft.evaluation.ranking import ENDS, Entry, cells, columns, decision, figures, ranked
+from litdraft.evaluation.report import table
 from litdraft.models.files import replacing
 
-ERROR = "error.txt"
-REPORT = "report.json"
+GROUP = "WANDB_RUN_GROUP"  # read by wandb itself
+WIDE = 112  # columns of a terminal that the whole table takes
 
 
 class SweepTable(Callback):
-    """Reads what every job left in its folder; a failed job is a row that says why."""
+    """Tells what stands already; in the end reads what every job left in its folder, whichever
+    process it ran in. A failed job is a row that says why."""
 
     failures = 0  # of the last sweep: the exit status
 
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
-        rows = [row(job) for job in sorted(folder.iterdir()) if (job / ".hydra").is_dir()]
-        if rows:
-            write(rows, folder)
-            show(rows, folder)
+        if "resume" not in config:  # of evaluations, which always run
+            return
+        for job in jobs(folder):
+            at = standing(job, reported(config, sweeping=True))
+            if at is not Standing.NEW:
+                _console().print(f"{job.name}: {at.value}")
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        folder = shortest(Path(config.hydra.sweep.dir))
+        found = ranked(entries(folder))
         SweepTable.failures = len(list(folder.glob(f"*/{ERROR}")))
+        if not found:
+            return
+        if "ray" in sys.modules:
+            sys.modules["ray"].shutdown()  # or its jobs' last lines come behind the decision
+        write(found, folder)
+        show(found, folder)
+        pareto.draw(found, folder / "sweep.png")
+        if config.get("logger") is not None:
+            log(config, found, folder)
 
 
-def row(job: Path) -> dict[str, str]:
-    """One job: what it was asked for, and what came of it."""
-    overrides = OmegaConf.to_container(OmegaConf.load(job / ".hydra" / "overrides.yaml"))
-    asked = dict(str(override).split("=", 1) for override in overrides or [])
-    outcome = {"outcome": "failed: " + _first_line(job / ERROR)} if (job / ERROR).exists() else {}
-    if not outcome and (job / REPORT).exists():
-        report = json.loads((job / REPORT).read_text(encoding="utf-8"))
-        outcome = {
-            "mean acceptance length": f"{report['mean_acceptance_length']:.3f}",
-            "predicted": f"{report['predicted_mean_acceptance_length']:.3f}",
-            "lookup": f"{report['floor']['lookup']:.3f}",
-            "speedup": "{value:.2f} [{low:.2f}, {high:.2f}]".format(**report["speedup"]),
-            "mismatches": str(report["losslessness"]["mismatches"]),
-            "outcome": "done",
-        }
-    return {**asked, **(outcome or {"outcome": "no report"}), "folder": job.name}
-
-
-def write(rows: list[dict[str, str]], folder: Path) -> None:
+def write(found: list[Entry], folder: Path) -> None:
     """sweep.csv and sweep.md."""
-    columns = columns_of(rows)
+    rows = [figures(entry) for entry in found]
     with (
         replacing(folder / "sweep.csv") as path,
         path.open("w", encoding="utf-8", newline="") as file,
     ):
-        writer = csv.DictWriter(file, columns, restval="")
+        writer = csv.DictWriter(file, columns(rows), restval="")
         writer.writeheader()
         writer.writerows(rows)
-    lines = [columns, ["---"] * len(columns), *([r.get(c, "") for c in columns] for r in rows)]
+    lines = [
+        f"# {folder.name}: {len(found)} jobs",
+        "",
+        *(f"{line}\n" for line in decision(found)),
+        *table(cells(found)),
+        "",
+        "![front](sweep.png)",
+        "",
+    ]
     with replacing(folder / "sweep.md") as path:
-        text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-        path.write_text(text + "\n", encoding="utf-8")
+        path.write_text("\n".join(lines), encoding="utf-8")
 
 
-def show(rows: list[dict[str, str]], folder: Path) -> None:
-    columns = columns_of(rows)
-    table = Table(*columns, title=f"{len(rows)} jobs; {folder}/sweep.csv and sweep.md")
-    for entry in rows:
-        table.add_row(*(entry.get(column, "") for column in columns))
-    Console().print(table)
+def show(found: list[Entry], folder: Path) -> None:
+    """The table, as far as the terminal is wide enough for it; why jobs failed; the decision."""
+    console = _console()
+    if not console.is_terminal:
+        console.width = max(console.width, WIDE)
+    head, *rows = cells(found)
+    left_out = {"folder"} if console.width >= WIDE else {"folder", "predicted", "parameters"}
+    seen = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title=f"{len(found)} jobs")
+    seen.title_justify = "left"
+    shown = [place for place, name in enumerate(head) if name not in left_out]
+    for place in shown:
+        name = fill(head[place], 8, break_long_words=False)
+        seen.add_column(name, no_wrap=head[place] != "speedup")
+    for row in rows:
+        seen.add_row(*(escape(row[place].partition(": ")[0]) for place in shown))
+    console.print(seen)
+    for entry in found:
+        if ": " in entry.outcome:
+            console.print(f"{entry.label}: {entry.outcome}", markup=False)
+    for line in decision(found):
+        console.print(line, style="bold", markup=False)
+    console.print(f"{folder}/sweep.md, sweep.csv and sweep.png", markup=False)
 
 
-def columns_of(rows: list[dict[str, str]]) -> list[str]:
-    """Every job's columns: what was asked first, then outcomes, the folder last."""
-    seen = dict.fromkeys(column for entry in rows for column in entry)
-    ends = ("outcome", "folder")
-    return [column for column in seen if column not in ends] + list(ends)
+def log(config: DictConfig, found: list[Entry], folder: Path) -> None:
+    """The table to the tracker that the jobs wrote to, as a run of its own beside theirs."""
+    os.environ.setdefault(GROUP, folder.name)
+    logger = build(config.logger, save_dir=str(folder), name=folder.name)
+    if hasattr(logger, "log_table"):
+        rows = [figures(entry) for entry in found]
+        head, words = columns(rows), {*ENDS, *(key for entry in found for key in entry.asked)}
+        data = [
+            [float(row[c]) if row.get(c) and c not in words else row.get(c) or None for c in head]
+            for row in rows
+        ]
+        logger.log_table("sweep", columns=head, data=data)
+    close_tracker()
 
 
-def _first_line(path: Path) -> str:
-    return (path.read_text(encoding="utf-8").strip().splitlines() or ["no reason given"])[0]
+def close_tracker() -> None:
+    """Wandb keeps a run open, and what comes next in this process would be written into it."""
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].finish()
+
+
+def shortest(path: Path) -> Path:
+    """As one would type it from here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +90,12 @@ def train(config: DictConfig, folder: Path) -> float:
         ],
     )
     if module.drafter.counted:
-        _count(trainer, module, datamodule, folder / CHECKPOINTS)
+        seconds = _count(trainer, module, datamodule, folder / CHECKPOINTS)
     else:
         trainer.fit(
             module, datamodule, ckpt_path=last if config.resume else None, weights_only=True
         )
+        seconds = timer.time_elapsed("train")
     if module.target is None and trainer.is_global_zero:
         _save_language_model(module, checkpoint.best_model_path, folder, tokenizer)
     best = checkpoint.best_model_score
@@ -101,18 +103,21 @@ def train(config: DictConfig, folder: Path) -> float:
         best = trainer.callback_metrics[module.monitor[0]]
     score = float("nan") if best is None else float(best)
     if trainer.is_global_zero:
-        _conclude(config, folder, module, score, timer.time_elapsed("train"))
+        _conclude(config, folder, module, score, seconds)
     return score
 
 
-def _count(trainer: L.Trainer, module: DrafterModule, datamodule: TextModule, to: Path) -> None:
-    """A drafter that counts its text does so once, and is validated as others are."""
+def _count(trainer: L.Trainer, module: DrafterModule, datamodule: TextModule, to: Path) -> float:
+    """A drafter that counts its text does so once, and is validated as others are. Seconds."""
     datamodule.trainer = trainer
     datamodule.setup("fit")
+    started = time.perf_counter()
     module.drafter.count(datamodule.texts())
+    seconds = time.perf_counter() - started
     trainer.validate(module, datamodule, verbose=False)
     for name in (LAST, BEST):
         trainer.save_checkpoint(to / f"{name}.ckpt", weights_only=True)
+    return seconds
 
 
 def _conclude(

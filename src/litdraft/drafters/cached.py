@@ -79,7 +79,9 @@ class Cached(Drafter):
 
     def states(self, lesson: Lesson) -> Tensor:
         """states_BS1C: a language model's state does not depend on where a round began."""
-        hidden_BSD: Tensor = self.model.read(lesson.tokens_BT[:, :-1], start_BP=lesson.start_BS)[0]
+        # Only training packs texts, and what is trained is not fused.
+        packed = {} if lesson.start_BS is None else {"start_BP": lesson.start_BS}
+        hidden_BSD: Tensor = self.model.read(lesson.tokens_BT[:, :-1], **packed)[0]
         return hidden_BSD[:, :, None]
 
     def unembed(self, states_nC: Tensor, j: int) -> Tensor:

@@ -85,6 +85,12 @@ def pace_of(report: dict[str, Any], pace: dict[str, float], digits: int) -> str:
     return f"{value} times as fast {spread}"
 
 
+def drafting(report: dict[str, Any]) -> str:
+    """Milliseconds; empty in reports that were written without them."""
+    cost = report.get("draft_milliseconds")
+    return "" if cost is None else f"{cost:.3f}"
+
+
 def rows(report: dict[str, Any]) -> list[list[str]]:
     """Mean acceptance lengths: drafter and floors, at both temperatures."""
     table = []
@@ -143,6 +149,7 @@ def markdown(report: dict[str, Any]) -> str:
                 ["tokens per second, drafted", f"{report['tokens_per_second']:.1f}"],
                 ["speedup of decoding", pace_of(report, report["speedup"], 3)],
                 ["speedup with prefill", pace_of(report, prefill, 3)],
+                ["drafting, milliseconds a round", drafting(report)],
                 ["prompts", f"{report['prompts']}, {report['tokens']} tokens behind the first"],
                 ["prompts with identical greedy text", f"{lossless['identical']}"],
                 ["near ties", f"{lossless['near_ties']} (within {lossless['tolerance']:.1e})"],
