@@ -31,7 +31,8 @@ LAYER_OF = {part: layer for layer, parts in enumerate(LAYERS) for part in parts}
 
 # What any family of drafters may take; everything else under drafters/ is a family of its own.
 ADD_ONS = frozenset(
-    {"head", "stepwise", "parallel", "apart", "cached", "correction", "vocabulary", "confidence"}
+    {"head", "stepwise", "parallel", "language_model", "apart", "cached"}
+    | {"correction", "vocabulary", "confidence"}
 )
 
 ONLY_CONFIG = frozenset({"hydra", "omegaconf"})

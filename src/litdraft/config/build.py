@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 from collections.abc import Callable
 from dataclasses import fields
@@ -11,7 +12,7 @@ from typing import Any
 
 import torch
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from litdraft.data.choices import Choices
@@ -195,11 +196,21 @@ def drafter_of(config: DictConfig, spec: TargetSpec | None, tokenizer: Tokenizer
     if config.drafter is None:
         raise UserError("drafter=null was given: choose one, for instance drafter=lstm")
     node = _without(config, "drafter", ())
+    if spec is None and not _alone(get_object(node._target_)):
+        raise UserError(
+            f"drafter={str(node._target_).rsplit('.', 1)[-1].lower()} drafts for a target, but "
+            "target=null was given: choose one, or train a language model with drafter=transformer"
+        )
     drafter: Drafter = build(node, spec=spec)
     check = getattr(drafter, "check_tokenizer", None)
     if check is not None:
         check(tokenizer)
     return drafter
+
+
+def _alone(family: Callable[..., Any]) -> bool:
+    """Whether it can be built without a target."""
+    return inspect.signature(family).parameters["spec"].default is None
 
 
 def _without(config: DictConfig, group: str, keys: tuple[str, ...]) -> DictConfig:

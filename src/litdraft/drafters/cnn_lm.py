@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from litdraft.drafters.apart import Apart
-from litdraft.drafters.head import Head
-from litdraft.drafters.stepwise import Stepwise
+from litdraft.drafters.language_model import LanguageModel
 from litdraft.models.gated_cnn import GatedCNN, Window
-from litdraft.protocols import Context, Lesson, TargetSpec
+from litdraft.protocols import Context, TargetSpec
 
 
-class CNNLM(Stepwise):
+class CNNLM(LanguageModel):
     """w = 1 + `layers` * (`kernel` - 1); embedding and unembedding are one matrix. It asks nothing
     of the target and keeps nothing between rounds."""
 
@@ -24,18 +22,8 @@ class CNNLM(Stepwise):
         width: int = 256,
         vocabulary: int | str | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(spec, width, vocabulary)
         self.stack = GatedCNN(width, layers, kernel)
-        self.embedding = nn.Embedding(spec.vocabulary, width)
-        nn.init.normal_(self.embedding.weight, std=width**-0.5)
-        self.head = Head(spec, width, vocabulary=vocabulary, tied=self.embedding)
-
-    @property
-    def vocabulary_U(self) -> Tensor | None:
-        return self.head.vocabulary_U
-
-    def learn_vocabulary(self, counts_V: Tensor) -> None:
-        self.head.learn(counts_V)
 
     def start(self, state: None, context: Context) -> Window:
         before = self.stack.span - 1
@@ -47,19 +35,6 @@ class CNNLM(Stepwise):
     def step(self, memory: Window, token_n: Tensor, j: int) -> Tensor:
         return self.stack.step(memory, self.embedding(token_n))
 
-    def states(self, lesson: Lesson) -> Tensor:
-        """states_BS1C: they do not depend on where a round began."""
-        read_BSC = self.embedding(lesson.tokens_BT[:, :-1])
-        if lesson.start_BS is None:
-            states_BSC: Tensor = self.stack(read_BSC)[0]
-        else:
-            apart = Apart.of(lesson.start_BS)
-            states_BSC = apart.gather(self.stack(apart.spread(read_BSC))[0])
-        return states_BSC[:, :, None]
-
-    def unembed(self, states_nC: Tensor, j: int) -> Tensor:
-        logits_nU: Tensor = self.head(states_nC)
-        return logits_nU
-
-    def matrix(self, j: int) -> Tensor | None:
-        return self.head.matrix(j)
+    def over(self, read_nTC: Tensor) -> Tensor:
+        states_nTC: Tensor = self.stack(read_nTC)[0]
+        return states_nTC

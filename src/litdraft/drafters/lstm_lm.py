@@ -8,11 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from litdraft.drafters.apart import Apart
-from litdraft.drafters.head import Head
-from litdraft.drafters.stepwise import Stepwise
+from litdraft.drafters.language_model import LanguageModel
 from litdraft.errors import UserError
-from litdraft.protocols import Context, Lesson, Proposal, Seen, TargetSpec, Warp
+from litdraft.protocols import Context, Proposal, Seen, TargetSpec, Warp
 
 
 @dataclass
@@ -33,7 +31,7 @@ class Memory:
     behind: list[Tensor]
 
 
-class LSTMLM(Stepwise):
+class LSTMLM(LanguageModel):
     """`layers` (1 to 4) of `width`; embedding and unembedding are one matrix."""
 
     def __init__(
@@ -43,24 +41,14 @@ class LSTMLM(Stepwise):
         width: int = 256,
         vocabulary: int | str | None = None,
     ) -> None:
-        super().__init__()
         if not 1 <= layers <= 4 or width < 1:
             raise UserError(
                 f"drafter=lstm_lm was given layers={layers}, width={width}: layers is 1 to 4, and "
                 "width at least 1"
             )
+        super().__init__(spec, width, vocabulary)
         self.layers, self.width = layers, width
-        self.embedding = nn.Embedding(spec.vocabulary, width)
-        nn.init.normal_(self.embedding.weight, std=width**-0.5)
         self.network = nn.LSTM(width, width, layers, batch_first=True)
-        self.head = Head(spec, width, vocabulary=vocabulary, tied=self.embedding)
-
-    @property
-    def vocabulary_U(self) -> Tensor | None:
-        return self.head.vocabulary_U
-
-    def learn_vocabulary(self, counts_V: Tensor) -> None:
-        self.head.learn(counts_V)
 
     def allocate(self, rows: int, room: int, k: int) -> State:
         like, size = self.embedding.weight, 2 * self.layers * self.width
@@ -107,19 +95,6 @@ class LSTMLM(Stepwise):
         memory.behind.append(memory.memory_nM)
         return below
 
-    def states(self, lesson: Lesson) -> Tensor:
-        """states_BS1C: they do not depend on where a round began."""
-        read_BSC = self.embedding(lesson.tokens_BT[:, :-1])
-        if lesson.start_BS is None:
-            states_BSC: Tensor = self.network(read_BSC)[0]
-        else:
-            apart = Apart.of(lesson.start_BS)
-            states_BSC = apart.gather(self.network(apart.spread(read_BSC))[0])
-        return states_BSC[:, :, None]
-
-    def unembed(self, states_nC: Tensor, j: int) -> Tensor:
-        logits_nU: Tensor = self.head(states_nC)
-        return logits_nU
-
-    def matrix(self, j: int) -> Tensor | None:
-        return self.head.matrix(j)
+    def over(self, read_nTC: Tensor) -> Tensor:
+        states_nTC: Tensor = self.network(read_nTC)[0]
+        return states_nTC

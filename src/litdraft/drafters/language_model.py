@@ -1,0 +1,49 @@
+"""A language model of one's own that reads tokens alone."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from torch import Tensor, nn
+
+from litdraft.drafters.apart import Apart
+from litdraft.drafters.head import Head
+from litdraft.drafters.stepwise import Stepwise
+from litdraft.protocols import Lesson, TargetSpec
+
+
+class LanguageModel(Stepwise):
+    """Embedding and unembedding are one matrix, V x `width`; a family says what lies between."""
+
+    def __init__(self, spec: TargetSpec, width: int, vocabulary: int | str | None) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(spec.vocabulary, width)
+        nn.init.normal_(self.embedding.weight, std=width**-0.5)
+        self.head = Head(spec, width, vocabulary=vocabulary, tied=self.embedding)
+
+    @abstractmethod
+    def over(self, read_nTC: Tensor) -> Tensor:
+        """states_nTC of whole texts, from their embeddings."""
+
+    @property
+    def vocabulary_U(self) -> Tensor | None:
+        return self.head.vocabulary_U
+
+    def learn_vocabulary(self, counts_V: Tensor) -> None:
+        self.head.learn(counts_V)
+
+    def states(self, lesson: Lesson) -> Tensor:
+        """states_BS1C: they do not depend on where a round began."""
+        read_BSC: Tensor = self.embedding(lesson.tokens_BT[:, :-1])
+        if lesson.start_BS is None:
+            return self.over(read_BSC)[:, :, None]
+        apart = Apart.of(lesson.start_BS)
+        return apart.gather(self.over(apart.spread(read_BSC)))[:, :, None]
+
+    def unembed(self, states_nC: Tensor, j: int) -> Tensor:
+        """logits_nU, the same for every draft position."""
+        logits_nU: Tensor = self.head(states_nC)
+        return logits_nU
+
+    def matrix(self, j: int) -> Tensor | None:
+        return self.head.matrix(j)
