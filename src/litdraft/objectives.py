@@ -43,6 +43,11 @@ class Taught:
     given_nU: Tensor
     logs_nU: Tensor
 
+    def to(self, dtype: torch.dtype) -> Taught:
+        if self.raw_nU.dtype == dtype:
+            return self
+        return Taught(self.raw_nU.to(dtype), self.given_nU.to(dtype), self.logs_nU.to(dtype))
+
     @cached_property
     def entropy_n(self) -> Tensor:
         negative_n: Tensor = torch.linalg.vecdot(self.given_nU, self.logs_nU)
@@ -222,8 +227,9 @@ class Objective:
         k = states_BSKC.shape[2]
         steps_K = torch.arange(k, device=chosen_n.device)
         real_nK = place_n[:, None] >= steps_K + lead
-        count_K = real_nK.sum(0).float()
-        weights_K = count_K.new_tensor(self.weights_K(k)) / shared(count_K).clamp_min(1)
+        count_K = real_nK.sum(0)
+        counted_K = shared(count_K).clamp_min(1)
+        weights_K = torch.tensor(self.weights_K(k), device=count_K.device) / counted_K
         labels_n = place_in(vocabulary_U, labels_BS.flatten())
         work = Work(chosen_n, real_nK, weights_K, labels_n, teacher, Measure(self, vocabulary_U))
         sums = walk(states_BSKC.flatten(0, 1), head, work, self.logits_mib)
@@ -252,7 +258,11 @@ class Measure:
         self, logits_nU: Tensor, taught: Taught | None, labels_n: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """loss_n, acceptance_n, and the loss's slope_nU in the logits."""
-        logits_nU = logits_nU.to(torch.promote_types(logits_nU.dtype, torch.float32))
+        exact = torch.promote_types(logits_nU.dtype, torch.float32)
+        if taught is not None:
+            exact = torch.promote_types(exact, taught.raw_nU.dtype)
+            taught = taught.to(exact)
+        logits_nU = logits_nU.to(exact)
         terms = Terms(logits_nU, labels_n, self.objective.eta, taught)
         weights = self.objective.losses
         parts = [(weight, *LOSSES[name](terms)) for name, weight in weights.items()]

@@ -286,6 +286,11 @@ class Drafter(nn.Module, ABC):
     counted: bool = False  # learns by counting its training text once, not by gradients
 
     @property
+    def name(self) -> str:
+        """The family's, as its file and its choice on the command line are called."""
+        return type(self).__module__.rpartition(".")[2]
+
+    @property
     def vocabulary_U(self) -> Tensor | None:
         """The tokens it can draft, ascending; None for all."""
         return None
@@ -299,7 +304,7 @@ class Drafter(nn.Module, ABC):
         """UserError if it cannot draft k tokens."""
         if self.most_drafts is not None and k > self.most_drafts:
             raise UserError(
-                f"k={k} was given, but this drafter={type(self).__name__.lower()} was made to "
+                f"k={k} was given, but this drafter={self.name} was made to "
                 f"draft {self.most_drafts}: give a k up to that, or train another one"
             )
 

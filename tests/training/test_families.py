@@ -20,7 +20,8 @@ from litdraft.drafters.mlp import MLP
 from litdraft.drafters.mtp import MTP
 from litdraft.drafters.transformer import Transformer
 from litdraft.errors import UserError
-from litdraft.protocols import Drafter
+from litdraft.objectives import Objective
+from litdraft.protocols import Drafter, Lesson
 from litdraft.sampling import Sampling
 
 FAMILIES: dict[str, Callable[..., Drafter]] = {
@@ -47,6 +48,29 @@ def test_it_learns_and_comes_back(name: str, tmp_path: Path) -> None:
     again.load_state_dict({n.removeprefix("drafter."): w for n, w in saved.items()})
     for key, weight in module.drafter.state_dict().items():
         assert torch.equal(weight, again.state_dict()[key]), key
+
+
+def test_a_mixed_precision_of_teacher_and_student() -> None:
+    """A float64 target teaches a float32 drafter of its own head."""
+    target = random_target(seed=2)
+    drafter = FAMILIES["mlp"](target.spec)
+    drafter.bind(target)
+    tokens_BT = torch.randint(2, 24, (2, 9))
+    hidden_BSD = target.read(tokens_BT[:, :-1]).hidden_BPD
+    trained_BS = torch.ones(2, 8, dtype=torch.bool)
+    flat_nD = hidden_BSD.flatten(0, 1)
+    for loss in ("kl", "jsd", "lk_hybrid", "ce"):
+        states = drafter.states(Lesson(tokens_BT, trained_BS, hidden_BSD, None, 2))
+        weights: dict[str, Any] = {loss: 1.0}
+        sums = Objective(**weights).sums(
+            states,
+            drafter,
+            lambda rows: target.unembed(flat_nD[rows]),
+            tokens_BT[:, 1:],
+            trained_BS,
+        )
+        sums.loss.backward()
+    assert all(weight.grad is not None for weight in drafter.parameters())
 
 
 def test_more_drafts_than_heads_are_refused(tmp_path: Path) -> None:

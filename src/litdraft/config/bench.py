@@ -74,7 +74,9 @@ def open_bench(config: DictConfig, fabric: Fabric) -> Bench:
             f"{type(drafter).__name__} is untrained: train it with python train.py drafter=... "
             "and evaluate it with run=outputs/..., or choose drafter=lookup"
         )
-    floors = {"lookup": Lookup(), "untrained": _fresh(untrained, target, drafter)}
+    if config.k != "auto":
+        drafter.check_length(int(config.k))
+    floors = {"lookup": Lookup(), "untrained": _fresh(config, untrained, reference, drafter)}
     stored = drafter.state_dict().values() if drafter.counted else drafter.parameters()
     parameters = sum(values.numel() for values in stored)
     for some in (drafter, *floors.values()):
@@ -88,19 +90,22 @@ def _trainable(drafter: Drafter) -> bool:
     return drafter.counted or any(True for _ in drafter.parameters())
 
 
-def _fresh(drafter: Drafter, target: Target, trained: Drafter) -> Drafter:
+def _fresh(
+    config: DictConfig, drafter: Drafter, reference: Callable[[], Target], trained: Drafter
+) -> Drafter:
     """The family as it was before training, with the same draft vocabulary; an LSTM head where
     there is nothing to train."""
     if not _trainable(drafter):
-        return LSTM(target.spec)
-    for module in drafter.modules():
-        reset = getattr(module, "reset_parameters", None)
-        if reset is not None:
-            reset()
+        return LSTM(reference().spec)
+    if config.drafter.get("path") is not None:  # a checkpoint's weights are trained ones
+        for module in drafter.modules():
+            if (reset := getattr(module, "reset_parameters", None)) is not None:
+                reset()
+    target = reference()  # not fused: some begin as its weights
+    counts_V = torch.ones(target.spec.vocabulary)
     if trained.vocabulary_U is not None:
-        ready(drafter, target).learn_vocabulary(
-            torch.zeros(target.spec.vocabulary).index_fill(0, trained.vocabulary_U, 1.0)
-        )
+        counts_V = torch.zeros_like(counts_V).index_fill(0, trained.vocabulary_U.cpu(), 1.0)
+    ready(drafter, target).prepare(lambda: counts_V.to(target.device))
     return drafter
 
 

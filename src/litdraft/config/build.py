@@ -198,8 +198,8 @@ def drafter_of(config: DictConfig, spec: TargetSpec | None, tokenizer: Tokenizer
     node = _without(config, "drafter", ())
     if spec is None and not _alone(get_object(node._target_)):
         raise UserError(
-            f"drafter={str(node._target_).rsplit('.', 1)[-1].lower()} drafts for a target, but "
-            "target=null was given: choose one, or train a language model with drafter=transformer"
+            f"{node._target_} drafts for a target, but target=null was given: choose one, or train "
+            "a language model with drafter=transformer"
         )
     drafter: Drafter = build(node, spec=spec)
     check = getattr(drafter, "check_tokenizer", None)

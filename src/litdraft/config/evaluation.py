@@ -159,7 +159,7 @@ def _told(
         "devices": config.devices,
         "repeats": config.repeats,
         "target": bench.target.spec.name,
-        "drafter": type(bench.drafter).__name__.lower(),
+        "drafter": bench.drafter.name,
         "parameters": bench.parameters,
         "dtype": str(bench.target.dtype).removeprefix("torch."),
         "fused": bench.target.packed is not None,

@@ -107,7 +107,7 @@ def digest(config: DictConfig) -> str:
 
 
 def label(group: DictConfig | None) -> str:
-    """A short name of a chosen drafter or target: its class, or the end of its path."""
+    """A short name of a chosen drafter or target: its file, or the end of its path."""
     if group is None:
         return ""
     path = OmegaConf.to_container(group, resolve=False).get("path")  # type: ignore[union-attr]
@@ -115,7 +115,7 @@ def label(group: DictConfig | None) -> str:
         return Path(path).stem
     if isinstance(path, str) and path.startswith("${asset:"):
         return path[len("${asset:") : -1]
-    return str(group.get("_target_", "")).rsplit(".", 1)[-1].lower()
+    return ".".join(str(group.get("_target_", "")).split(".")[:-1]).rpartition(".")[2]
 
 
 def evaluation_folder(*, _root_: DictConfig) -> str:

@@ -28,7 +28,7 @@ from litdraft.config.build import (
     teacher_of,
     tokenizer_of,
 )
-from litdraft.config.weights import BEST, CHECKPOINTS, LAST, load_weights
+from litdraft.config.weights import BEST, CHECKPOINTS, LAST, check_start, load_weights
 from litdraft.data import preview
 from litdraft.data.module import TextModule
 from litdraft.errors import UserError
@@ -67,7 +67,13 @@ def train(config: DictConfig, folder: Path) -> float:
     )
     module.to(own_device(config.trainer.accelerator))
     module.configure_model()  # a wrong drafter is told before the target writes its text
+    if module.drafter.counted and (config.devices > 1 or config.start is not None):
+        raise UserError(
+            f"drafter={module.drafter.name} counts its text in one process and from nothing: "
+            "leave out devices and start"
+        )
     if config.start is not None:
+        check_start(config, Path(config.start))
         load_weights(module.drafter, Path(config.start))
         module.begun = True
     taps = module.drafter.needs.taps

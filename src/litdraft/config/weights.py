@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from litdraft.errors import UserError
@@ -12,6 +14,23 @@ from litdraft.protocols import Drafter
 
 CHECKPOINTS = "checkpoints"
 BEST, LAST = "best", "last"
+
+
+def check_start(config: DictConfig, run: Path) -> None:
+    """UserError unless `run` trained the same drafter: equal shapes are not enough."""
+    path = run / ".hydra" / "config.yaml"
+    if not path.exists():
+        raise UserError(
+            f"start={run} is no folder of a training run: give one that train.py printed"
+        )
+    saved: Any = OmegaConf.load(path)
+    theirs, mine = (OmegaConf.to_container(c.drafter, resolve=True) for c in (saved, config))
+    assert isinstance(theirs, dict)
+    assert isinstance(mine, dict)
+    differ = [str(k) for k in {**theirs, **mine} if theirs.get(k) != mine.get(k)]
+    if differ:
+        told = ", ".join(f"drafter.{key} is {theirs.get(key)} there" for key in differ)
+        raise UserError(f"start={run} trained another drafter than this one: {told}")
 
 
 def load_weights(drafter: Drafter, run: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -28,7 +29,13 @@ class Batch(NamedTuple):
 
 def collate(rows: Sequence[Row]) -> Batch:
     """Pad on the right with zeros; nothing reads the padding."""
-    starts = [row.start_T for row in rows if row.start_T is not None]
+    longest = max(len(row.tokens_T) for row in rows)
+    # Padding is a text of its own, or one short row would make its last text a long one.
+    starts = [
+        F.pad(row.start_T, (0, longest - len(row.start_T)), value=len(row.start_T))
+        for row in rows
+        if row.start_T is not None
+    ]
     taught = [row.taught for row in rows if row.taught is not None]
     padded = {
         name: pad_sequence([some[name] for some in taught], batch_first=True)
@@ -39,7 +46,7 @@ def collate(rows: Sequence[Row]) -> Batch:
         torch.tensor([len(row.tokens_T) for row in rows]),
         torch.tensor([row.prompt for row in rows]),
         pad_sequence([row.trained_T for row in rows], batch_first=True),
-        pad_sequence(starts, batch_first=True) if starts else None,
+        torch.stack(starts) if starts else None,
         padded or None,
     )
 

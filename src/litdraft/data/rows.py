@@ -111,10 +111,11 @@ class Rows(Dataset[Row]):
         return [row[:prompt] for row, prompt in zip(self.lists(), given, strict=True)]
 
     def counts_V(self, vocabulary: int) -> Tensor:
-        """How often each token stands in these rows."""
+        """How often each token stands where these rows are trained on."""
         counts_V = torch.zeros(vocabulary, dtype=torch.long)
         for part in self._parts():
             tokens_n = torch.from_numpy(_values(part, "tokens").astype(np.int64))
+            tokens_n = tokens_n[torch.from_numpy(_trained(part))]
             counts_V += torch.bincount(tokens_n, minlength=vocabulary)
         return counts_V
 
@@ -164,6 +165,17 @@ def _values(part: pa.Table, column: str) -> Any:
     """A list column's numbers, end to end."""
     chunks = [chunk.flatten().to_numpy() for chunk in part[column].chunks]
     return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
+
+
+def _trained(part: pa.Table) -> Any:
+    """Which of a part's tokens, end to end, stand in a span."""
+    lengths = np.asarray(_lengths(part))
+    pairs = np.asarray(pa.compute.list_value_length(part["spans"])) // 2
+    first = np.repeat(lengths.cumsum() - lengths, pairs)  # of each span's row
+    edges, spans = np.zeros(lengths.sum() + 1, np.int64), _values(part, "spans").astype(np.int64)
+    np.add.at(edges, first + spans[::2], 1)
+    np.add.at(edges, first + spans[1::2], -1)
+    return edges.cumsum()[:-1] > 0
 
 
 def _lengths(part: pa.Table) -> list[int]:

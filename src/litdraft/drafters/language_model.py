@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from litdraft.drafters.apart import Apart
 from litdraft.drafters.head import Head
 from litdraft.drafters.stepwise import Stepwise
+from litdraft.errors import UserError
 from litdraft.protocols import Lesson, TargetSpec
 
 
@@ -17,6 +18,8 @@ class LanguageModel(Stepwise):
 
     def __init__(self, spec: TargetSpec, width: int, vocabulary: int | str | None) -> None:
         super().__init__()
+        if width < 1:
+            raise UserError(f"drafter.width={width} was given: it must be at least 1")
         self.embedding = nn.Embedding(spec.vocabulary, width)
         nn.init.normal_(self.embedding.weight, std=width**-0.5)
         self.head = Head(spec, width, vocabulary=vocabulary, tied=self.embedding)

@@ -82,7 +82,8 @@ class MLP(Unrolled):
 
     @property
     def most_drafts(self) -> int | None:
-        return None if self.tied else self.heads
+        """A tied drafter goes on with its second projection, if it learned one."""
+        return None if self.tied and self.heads > 1 else self.heads
 
     def begin(self, hidden_nD: Tensor) -> Memory:
         if self.normed is None:

@@ -130,7 +130,7 @@ def against(first: Entry, second: Entry) -> str:
     if min(one["timed_batches"], other["timed_batches"]) < 2:
         sure = "measured on one batch, which says nothing of chance"
     elif one["speedup"]["low"] <= other["speedup"]["high"]:
-        sure = "their intervals overlap: these prompts do not tell the two apart"
+        sure = "their intervals overlap"
     else:
         sure = "their intervals do not overlap"
     return (

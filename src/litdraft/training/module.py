@@ -75,6 +75,11 @@ class DrafterModule(L.LightningModule):
         """Called before every fit and validation; builds once."""
         if "drafter" in self._modules:
             return
+        if self._open_target is None and self.objective.needs_teacher:
+            raise UserError(
+                f"the objective ({', '.join(self.objective.losses)}) learns from a target, but "
+                "target=null was given: use objective=ce"
+            )
         if self._open_target is not None:
             self.__dict__["target"] = self._open_target(self.device)
         self.drafter = self._build_drafter(self.target.spec if self.target else None)
@@ -82,12 +87,12 @@ class DrafterModule(L.LightningModule):
         learns = any(parameter.requires_grad for parameter in self.drafter.parameters())
         if not learns and not self.drafter.counted:
             raise UserError(
-                f"{type(self.drafter).__name__} has nothing to train: evaluate it as it is with "
+                f"drafter={self.drafter.name} has nothing to train: evaluate it as it is with "
                 "python evaluate.py drafter=..."
             )
         if not self.teacher.reads and (self.drafter.needs.hidden or self.drafter.needs.taps):
             raise UserError(
-                f"{type(self.drafter).__name__} reads the target's hidden states, which "
+                f"drafter={self.drafter.name} reads the target's hidden states, which "
                 "teacher=topk does not keep: use teacher=hidden or teacher=online"
             )
         if self.target is not None:
