@@ -21,7 +21,7 @@ from typing import Any
 
 SHARED = Path(os.environ.get("LITDRAFT_SHARED") or "../shared")
 RESULTS = Path("benchmarks/results/families")
-STEPS, PROMPTS = 600, 96
+STEPS, PROMPTS = 600, 48
 PARTS = ("stories", "wmt14", "cnn_dailymail")
 STORIES = [
     f"{SHARED}/data/tinystories/{name}.txt"
