@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from memory import resident
 from torch import Tensor, nn
 
 from litdraft.objectives import Objective
@@ -84,11 +85,6 @@ def case(way: str, vocabulary: int, positions: int, k: int, width: int) -> dict[
         "loss": loss.item(),
         "slope": float(head.weight.grad.norm()),
     }
-
-
-def resident() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
 
 
 def measured(way: str, sizes: tuple[int, ...]) -> dict[str, float]:

@@ -100,9 +100,9 @@ class _Walk(torch.autograd.Function):
         exact = torch.promote_types(states_nKC.dtype, torch.float32)
         sums_2K = states_nKC.new_zeros(2, states_nKC.shape[1], dtype=exact)
         ctx.grown = _Grown(head, work, states_nKC, learned) if learns else None
-        widths = [head.unembed(states_nKC[:1, 0], 0).shape[-1]]
+        widths = [head.unembed(states_nKC[:0, 0], 0).shape[-1]]  # of no rows: nothing is computed
         if work.teacher is not None:
-            widths.append(work.teacher(work.chosen_n[:1]).shape[-1])
+            widths.append(work.teacher(work.chosen_n[:0]).shape[-1])
         size = int(logits_mib * 2**20 / (4 * max(widths)))
         for chunk in work.chunks(max(size, 1)):
             for j in range(states_nKC.shape[1]):

@@ -75,6 +75,12 @@ class Context:
         slots_BP = (self.length_B[:, None] + steps_P).clamp_min(0)
         return self.tokens_BT.gather(1, slots_BP)
 
+    def before_BP(self, count: int) -> tuple[Tensor, Tensor]:
+        """The `count` tokens before the unread one, oldest first, and their slots, which are below
+        zero where there is none."""
+        steps_P = torch.arange(-count - 1, -1, device=self.length_B.device)
+        return self.last_BP(count + 1)[:, :-1], self.length_B[:, None] + steps_P
+
 
 @dataclass(frozen=True)
 class Seen:

@@ -24,6 +24,10 @@ def test_the_command_is_as_typed_and_knows_no_absolute_path(
     monkeypatch.setattr(sys, "argv", ["/somewhere/evaluate.py", *words])
     told = provenance.command()
     assert told == "python evaluate.py run=outputs/one data.path=../texts . k=3 'a=b c'"
+    several = [f"data.path=[{tmp_path}/a.txt,{here}/b,c/d.txt]", "+key={a:1,b:2}"]
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", *several])
+    told = provenance.command()
+    assert told == "python evaluate.py 'data.path=[../a.txt,b,c/d.txt]' '+key={a:1,b:2}'"
 
 
 def test_the_commit_is_this_checkouts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

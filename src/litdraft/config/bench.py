@@ -76,7 +76,10 @@ def open_bench(config: DictConfig, fabric: Fabric) -> Bench:
         )
     if config.k != "auto":
         drafter.check_length(int(config.k))
-    floors = {"lookup": Lookup(), "untrained": _fresh(config, untrained, reference, drafter)}
+    floors: dict[str, Drafter] = {}
+    if config.prompt is None:  # a streamed one is compared with nothing
+        floors["lookup"] = Lookup()
+        floors["untrained"] = _fresh(config, untrained, reference, drafter)
     stored = drafter.state_dict().values() if drafter.counted else drafter.parameters()
     parameters = sum(values.numel() for values in stored)
     for some in (drafter, *floors.values()):

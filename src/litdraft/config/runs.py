@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from litdraft.config.build import drafter_of, dtype_of, own_device, target_opener, tokenizer_of
 from litdraft.config.schema import register
-from litdraft.config.weights import load_weights
+from litdraft.config.weights import load_weights, run_config
 from litdraft.errors import UserError
 from litdraft.models.tokenizer import Tokenizer
 from litdraft.protocols import Drafter, Target
@@ -27,10 +27,7 @@ class Opened(NamedTuple):
 def open_run(run: str | Path) -> Opened:
     """For notebooks and scripts: what a run folder's configuration names, weights loaded."""
     register()
-    path = Path(run) / ".hydra" / "config.yaml"
-    if not path.exists():
-        raise UserError(f"{run} is no folder of a training run: give one that train.py printed")
-    config: Any = OmegaConf.load(path)
+    config = run_config(Path(run), str(run))
     opener = target_opener(config, dtype_of(config.dtype))
     if opener is None:
         raise UserError(f"{run} trained a language model without a target: open its model/ instead")

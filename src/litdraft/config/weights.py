@@ -16,14 +16,17 @@ CHECKPOINTS = "checkpoints"
 BEST, LAST = "best", "last"
 
 
-def check_start(config: DictConfig, run: Path) -> None:
-    """UserError unless `run` trained the same drafter: equal shapes are not enough."""
+def run_config(run: Path, told: str) -> Any:
+    """What a run was composed of; UserError, which names it as `told`, if it is none."""
     path = run / ".hydra" / "config.yaml"
     if not path.exists():
-        raise UserError(
-            f"start={run} is no folder of a training run: give one that train.py printed"
-        )
-    saved: Any = OmegaConf.load(path)
+        raise UserError(f"{told} is no folder of a training run: give one that train.py printed")
+    return OmegaConf.load(path)
+
+
+def check_start(config: DictConfig, run: Path) -> None:
+    """UserError unless `run` trained the same drafter: equal shapes are not enough."""
+    saved = run_config(run, f"start={run}")
     theirs, mine = (OmegaConf.to_container(c.drafter, resolve=True) for c in (saved, config))
     assert isinstance(theirs, dict)
     assert isinstance(mine, dict)

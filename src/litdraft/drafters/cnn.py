@@ -78,10 +78,7 @@ class CNN(Unrolled):
 
     def start(self, state: State, context: Context) -> Memory:  # type: ignore[override]
         """The places before the last one that the target has read, computed again."""
-        span = self.stack.span
-        steps_w = torch.arange(-span, -1, device=context.length_B.device)
-        slots_Bw = context.length_B[:, None] + steps_w  # of the tokens behind those places
-        tokens_Bw = context.tokens_BT.gather(1, slots_Bw.clamp_min(0))
+        tokens_Bw, slots_Bw = context.before_BP(self.stack.span - 1)  # behind those places
         memory = self.begin(state.hidden_BwD[:, -1])
         inputs_BwC = self._inputs(state.hidden_BwD[:, :-1], tokens_Bw)
         memory.window = self.stack.end(inputs_BwC, slots_Bw > 0)

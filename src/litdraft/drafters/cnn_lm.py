@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from litdraft.drafters.language_model import LanguageModel
@@ -26,10 +25,7 @@ class CNNLM(LanguageModel):
         self.stack = GatedCNN(width, layers, kernel)
 
     def start(self, state: None, context: Context) -> Window:
-        before = self.stack.span - 1
-        steps_w = torch.arange(-before - 1, -1, device=context.length_B.device)
-        slots_Bw = context.length_B[:, None] + steps_w
-        tokens_Bw = context.tokens_BT.gather(1, slots_Bw.clamp_min(0))
+        tokens_Bw, slots_Bw = context.before_BP(self.stack.span - 1)
         return self.stack.end(self.embedding(tokens_Bw), slots_Bw >= 0)
 
     def step(self, memory: Window, token_n: Tensor, j: int) -> Tensor:

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from litdraft.drafters.apart import Apart
 from litdraft.drafters.head import Head
-from litdraft.drafters.stepwise import Stepwise
+from litdraft.drafters.stepwise import Headed
 from litdraft.errors import UserError
 from litdraft.protocols import Lesson, TargetSpec
 
 
-class LanguageModel(Stepwise):
+class LanguageModel(Headed):
     """Embedding and unembedding are one matrix, V x `width`; a family says what lies between."""
 
     def __init__(self, spec: TargetSpec, width: int, vocabulary: int | str | None) -> None:
@@ -28,13 +28,6 @@ class LanguageModel(Stepwise):
     def over(self, read_nTC: Tensor) -> Tensor:
         """states_nTC of whole texts, from their embeddings."""
 
-    @property
-    def vocabulary_U(self) -> Tensor | None:
-        return self.head.vocabulary_U
-
-    def learn_vocabulary(self, counts_V: Tensor) -> None:
-        self.head.learn(counts_V)
-
     def states(self, lesson: Lesson) -> Tensor:
         """states_BS1C: they do not depend on where a round began."""
         read_BSC: Tensor = self.embedding(lesson.tokens_BT[:, :-1])
@@ -42,11 +35,3 @@ class LanguageModel(Stepwise):
             return self.over(read_BSC)[:, :, None]
         apart = Apart.of(lesson.start_BS)
         return apart.gather(self.over(apart.spread(read_BSC)))[:, :, None]
-
-    def unembed(self, states_nC: Tensor, j: int) -> Tensor:
-        """logits_nU, the same for every draft position."""
-        logits_nU: Tensor = self.head(states_nC)
-        return logits_nU
-
-    def matrix(self, j: int) -> Tensor | None:
-        return self.head.matrix(j)

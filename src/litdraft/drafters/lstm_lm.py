@@ -41,11 +41,8 @@ class LSTMLM(LanguageModel):
         width: int = 256,
         vocabulary: int | str | None = None,
     ) -> None:
-        if not 1 <= layers <= 4 or width < 1:
-            raise UserError(
-                f"drafter=lstm_lm was given layers={layers}, width={width}: layers is 1 to 4, and "
-                "width at least 1"
-            )
+        if not 1 <= layers <= 4:
+            raise UserError(f"drafter=lstm_lm was given layers={layers}: it is 1 to 4")
         super().__init__(spec, width, vocabulary)
         self.layers, self.width = layers, width
         self.network = nn.LSTM(width, width, layers, batch_first=True)

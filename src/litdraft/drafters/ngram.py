@@ -146,9 +146,7 @@ class NGram(Stepwise):
         self.most = self._most_followers()
 
     def start(self, state: None, context: Context) -> Memory:
-        back_M = torch.arange(-1 - self.reach, -1, device=context.length_B.device)
-        slots_BM = context.length_B[:, None] + back_M
-        tokens_BM = context.tokens_BT.gather(1, slots_BM.clamp_min(0))
+        tokens_BM, slots_BM = context.before_BP(self.reach)
         return Memory(self._nodes(torch.where(slots_BM >= 0, tokens_BM, NONE)))
 
     def step(self, memory: Memory, token_n: Tensor, j: int) -> Tensor:

@@ -50,6 +50,28 @@ class Stepwise(Drafter):
                 part.fuse(dtype)
 
 
+class Headed(Stepwise):
+    """A family whose states one `head` turns into logits."""
+
+    head: Head
+
+    @property
+    def vocabulary_U(self) -> Tensor | None:
+        return self.head.vocabulary_U
+
+    def learn_vocabulary(self, counts_V: Tensor) -> None:
+        self.head.learn(counts_V)
+        self.head.bind(self.__dict__["target"])
+
+    def unembed(self, states_nC: Tensor, j: int) -> Tensor:
+        """logits_nU of the head."""
+        logits_nU: Tensor = self.head(states_nC, j)
+        return logits_nU
+
+    def matrix(self, j: int) -> Tensor | None:
+        return self.head.matrix(j)
+
+
 class Drafts:
     """Tokens drawn so far, and what they were drawn from."""
 
@@ -80,23 +102,14 @@ class State:
     hidden_BD: Tensor
 
 
-class Unrolled(Stepwise):
+class Unrolled(Headed):
     """Unrolled from the target's last hidden state h_t; keeps nothing else between rounds."""
 
     needs = Needs(hidden=True)
-    head: Head
 
     @abstractmethod
     def begin(self, hidden_nD: Tensor) -> Any:
         """The memory of a draft that starts at these hidden states."""
-
-    @property
-    def vocabulary_U(self) -> Tensor | None:
-        return self.head.vocabulary_U
-
-    def learn_vocabulary(self, counts_V: Tensor) -> None:
-        self.head.learn(counts_V)
-        self.head.bind(self.__dict__["target"])
 
     def bind(self, target: Target) -> None:
         """Embeddings are read at a scale of one, whatever the target's."""
@@ -150,14 +163,6 @@ class Unrolled(Stepwise):
         states_BSKC = states_nKC.new_zeros(rows, places + lesson.k, *states_nKC.shape[1:])
         states_BSKC = states_BSKC.index_put((row_n[:, None], place_nK, columns_K), states_nKC)
         return states_BSKC[:, :places]
-
-    def unembed(self, states_nC: Tensor, j: int) -> Tensor:
-        """logits_nU of the head."""
-        logits_nU: Tensor = self.head(states_nC, j)
-        return logits_nU
-
-    def matrix(self, j: int) -> Tensor | None:
-        return self.head.matrix(j)
 
 
 def starts_before(trained_BS: Tensor, k: int) -> Tensor:

@@ -6,6 +6,7 @@ import contextlib
 import importlib.metadata
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -62,9 +63,8 @@ def provenance(where: torch.device) -> dict[str, Any]:
 
 
 def _from_here(word: str) -> str:
-    """KEY=/absolute/path as seen from the working folder."""
-    key, equals, value = word.rpartition("=")
-    return key + equals + (os.path.relpath(value) if Path(value).is_absolute() else value)
+    """KEY=/absolute/path, or KEY=[/several,/of/them], as seen from the working folder."""
+    return re.sub(r"(^|[=\[,])(/[^,\]]*)", lambda found: found[1] + os.path.relpath(found[2]), word)
 
 
 def _cpu() -> str:
