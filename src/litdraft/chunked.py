@@ -8,6 +8,7 @@ Cut Your Losses (arXiv 2411.09009), without kernels of their own.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -105,12 +106,12 @@ class _Walk(torch.autograd.Function):
             widths.append(work.teacher(work.chosen_n[:0]).shape[-1])
         size = int(logits_mib * 2**20 / (4 * max(widths)))
         for chunk in work.chunks(max(size, 1)):
-            for j in range(states_nKC.shape[1]):
-                states_nC = states_nKC[chunk.rows_n, j]
-                if ctx.grown is None:
-                    sums_2K[:, j] += chunk.found(work, head.unembed(states_nC, j), j)[0]
-                else:
-                    sums_2K[:, j] += ctx.grown.add(chunk, states_nC, j)
+            if ctx.grown is not None:
+                ctx.grown.add(chunk, states_nKC, sums_2K)
+                continue
+            for j, sums_2 in enumerate(sums_2K.unbind(1)):
+                logits_nU = head.unembed(states_nKC[chunk.rows_n, j], j)
+                sums_2 += chunk.found(work, logits_nU, j)[0]
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(*(parts := sums_2K.unbind()))
         return (work.weights_K * sums_2K[0]).sum(), *parts
@@ -130,27 +131,56 @@ class _Grown:
         self.head, self.work, self.learned = head, work, learned
         self.states_nKC = torch.zeros_like(states_nKC)
         self.weights: dict[int, Tensor] = {}
+        one_by_one = enumerate(map(head.matrix, range(states_nKC.shape[1])))
+        groups = itertools.groupby(one_by_one, lambda each: id(each[1]))
+        self.groups = [list(zip(*group, strict=True)) for _, group in groups]
 
-    def add(self, chunk: Chunk, states_nC: Tensor, j: int) -> Tensor:
-        """One chunk at draft position j: its sums_2, and what its loss asks of everything."""
-        matrix_UC = self.head.matrix(j)
-        if matrix_UC is not None and matrix_UC.requires_grad:
-            logits_nU = F.linear(states_nC, matrix_UC)
+    def add(self, chunk: Chunk, states_nKC: Tensor, sums_2K: Tensor) -> None:
+        """One chunk: to its sums_2K, and what its loss asks of everything."""
+        for places, (matrix_UC, *_) in self.groups:
+            states_JnC = torch.stack([states_nKC[chunk.rows_n, j] for j in places])
+            if matrix_UC is None or not matrix_UC.requires_grad:
+                asked_JnC = self._by_autograd(chunk, places, states_JnC, sums_2K)
+            else:
+                asked_JnC = self._by_matrix(chunk, places, states_JnC, sums_2K, matrix_UC)
+            for j, asked_nC in zip(places, asked_JnC, strict=True):
+                self.states_nKC[chunk.rows_n, j] = asked_nC.to(self.states_nKC.dtype)
+
+    def _by_matrix(
+        self,
+        chunk: Chunk,
+        places: Sequence[int],
+        states_JnC: Tensor,
+        sums_2K: Tensor,
+        matrix_UC: Tensor,
+    ) -> Tensor:
+        """Draft positions that share a matrix share its passes: a large one is read, and its
+        gradient added to, once a chunk. Slopes are written over the logits they come from."""
+        of_UC = self._of(matrix_UC)
+        slopes_JnU = F.linear(states_JnC, matrix_UC).to(of_UC.dtype)
+        for j, logits_nU in zip(places, slopes_JnU, strict=True):
             sums_2, slope_nU = chunk.found(self.work, logits_nU, j)
-            of_UC = self._of(matrix_UC)
-            of_UC.addmm_(slope_nU.T.to(of_UC.dtype), states_nC.to(of_UC.dtype))
-            asked_nC = slope_nU.to(matrix_UC.dtype) @ matrix_UC
-        else:
+            sums_2K[:, j] += sums_2
+            logits_nU.copy_(slope_nU)
+        of_UC.addmm_(slopes_JnU.flatten(0, 1).T, states_JnC.flatten(0, 1).to(of_UC.dtype))
+        return slopes_JnU.to(matrix_UC.dtype) @ matrix_UC
+
+    def _by_autograd(
+        self, chunk: Chunk, places: Sequence[int], states_JnC: Tensor, sums_2K: Tensor
+    ) -> Tensor:
+        asked = []
+        for j, states_nC in zip(places, states_JnC, strict=True):
             with torch.enable_grad():
                 logits_nU = self.head.unembed(states_nC.requires_grad_(), j)
             sums_2, slope_nU = chunk.found(self.work, logits_nU.detach(), j)
+            sums_2K[:, j] += sums_2
             given, slope_nU = (states_nC, *self.learned), slope_nU.to(logits_nU.dtype)
             asked_nC, *rest = torch.autograd.grad(logits_nU, given, slope_nU, allow_unused=True)
+            asked.append(asked_nC)
             for weight, gradient in zip(self.learned, rest, strict=True):
                 if gradient is not None:
                     self._of(weight).add_(gradient)
-        self.states_nKC[chunk.rows_n, j] = asked_nC.to(self.states_nKC.dtype)
-        return sums_2
+        return torch.stack(asked)
 
     def _of(self, weight: Tensor) -> Tensor:
         if id(weight) not in self.weights:

@@ -175,7 +175,7 @@ class Objective:
         eta: float = 3.0,
         weights: str = "uniform",
         gamma: float = 0.8,
-        logits_mib: float = 24.0,
+        logits_mib: float = 16.0,
     ) -> None:
         given = (ce, kl, reverse_kl, jsd, tv, lk, lk_hybrid)
         self.losses = {n: w for n, w in zip(LOSSES, given, strict=True) if w != 0}
