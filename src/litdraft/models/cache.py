@@ -13,26 +13,14 @@ def roomy(slots: int) -> int:
     return -(-slots // BUCKET) * BUCKET
 
 
-class StaticCache:
-    """Keys and values at fixed addresses, L x B x T x H x E, and one length per row.
+class Slots:
+    """Where the tokens of every row stand: `room` slots a row, and one length per row.
 
     A pass writes behind each row's length and does not advance it; `keep` does. So rolling back
     is setting a length, and rows are never shifted or re-aligned.
     """
 
-    def __init__(
-        self,
-        layers: int,
-        rows: int,
-        kv_heads: int,
-        room: int,
-        head_width: int,
-        dtype: torch.dtype,
-        device: torch.device,
-    ) -> None:
-        shape = (layers, rows, room, kv_heads, head_width)
-        self.keys_LBTHE = torch.zeros(shape, dtype=dtype, device=device)
-        self.values_LBTHE = torch.zeros(shape, dtype=dtype, device=device)
+    def __init__(self, rows: int, room: int, device: torch.device) -> None:
         self.length_B = torch.zeros(rows, dtype=torch.long, device=device)
         self._rows_B1 = torch.arange(rows, device=device)[:, None]
         self._slots_T = torch.arange(room, device=device)
@@ -51,12 +39,10 @@ class StaticCache:
         seen_T = self._slots_T[: self._within]
         return positions_BP, (seen_T <= positions_BP[..., None])[:, None]
 
-    def write(self, layer: int, keys_BPHE: Tensor, values_BPHE: Tensor) -> tuple[Tensor, Tensor]:
-        """Store a layer's new keys and values where `place` said; all of the layer's, BTHE."""
-        keys_BTHE, values_BTHE = self.keys_LBTHE[layer], self.values_LBTHE[layer]
-        keys_BTHE.flatten(0, 1).index_copy_(0, self._slots_n, keys_BPHE.flatten(0, 1))
-        values_BTHE.flatten(0, 1).index_copy_(0, self._slots_n, values_BPHE.flatten(0, 1))
-        return keys_BTHE[:, : self._within], values_BTHE[:, : self._within]
+    def store(self, stored_BTHE: Tensor, new_BPHE: Tensor) -> Tensor:
+        """Write new entries where `place` said; all of the layer's that may be seen, BTHE."""
+        stored_BTHE.flatten(0, 1).index_copy_(0, self._slots_n, new_BPHE.flatten(0, 1))
+        return stored_BTHE[:, : self._within]
 
     def within(self, slots: int) -> None:
         """Promise that no row reaches beyond so many slots for now: the others cost nothing."""
@@ -64,11 +50,38 @@ class StaticCache:
 
     def select(self, rows_n: Tensor) -> None:
         """Go on with these rows alone."""
-        self.keys_LBTHE = self.keys_LBTHE[:, rows_n]
-        self.values_LBTHE = self.values_LBTHE[:, rows_n]
         self.length_B = self.length_B[rows_n]
         self._rows_B1 = self._rows_B1[: len(rows_n)]
 
     def keep(self, count_B: Tensor) -> None:
         """Advance each row by the first count_B of the tokens just read."""
         self.length_B += count_B
+
+
+class StaticCache(Slots):
+    """Keys and values at fixed addresses, L x B x T x H x E."""
+
+    def __init__(
+        self,
+        layers: int,
+        rows: int,
+        kv_heads: int,
+        room: int,
+        head_width: int,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        super().__init__(rows, room, device)
+        shape = (layers, rows, room, kv_heads, head_width)
+        self.keys_LBTHE = torch.zeros(shape, dtype=dtype, device=device)
+        self.values_LBTHE = torch.zeros(shape, dtype=dtype, device=device)
+
+    def write(self, layer: int, keys_BPHE: Tensor, values_BPHE: Tensor) -> tuple[Tensor, Tensor]:
+        """Store a layer's new keys and values; all of the layer's, BTHE."""
+        keys_BTHE = self.store(self.keys_LBTHE[layer], keys_BPHE)
+        return keys_BTHE, self.store(self.values_LBTHE[layer], values_BPHE)
+
+    def select(self, rows_n: Tensor) -> None:
+        super().select(rows_n)
+        self.keys_LBTHE = self.keys_LBTHE[:, rows_n]
+        self.values_LBTHE = self.values_LBTHE[:, rows_n]

@@ -91,16 +91,22 @@ def open_hf_folder(folder: Path) -> HFFolder:
     """Read config.json and the tensors' headers; UserError unless they agree."""
     config = read_config(folder / "config.json")
     bos, eos = read_ends(folder, config.vocabulary)
+    source, stored = read_headers(folder)
+    config = replace(config, tied=config.tied and _agree(stored))
+    files = {place: _find(place, stored, source) for place in _places(config, stored)}
+    _refuse_strangers(config, set(stored) - {place.name for place in files}, source)
+    return HFFolder(folder.resolve().name, config, bos, eos, files)
+
+
+def read_headers(folder: Path) -> tuple[Path, dict[str, Stored]]:
+    """Where a folder says what weights it has, and the headers of all of them."""
     source = next((p for p in (folder / WEIGHTS, folder / INDEX) if p.exists()), None)
     if source is None:
         raise UserError(f"{folder} holds neither {WEIGHTS} nor {INDEX}: no other weights are read")
     stored = {}
     for path in [source] if source.name == WEIGHTS else _shards(source):
         stored.update(_header(path))
-    config = replace(config, tied=config.tied and _agree(stored))
-    files = {place: _find(place, stored, source) for place in _places(config, stored)}
-    _refuse_strangers(config, set(stored) - {place.name for place in files}, source)
-    return HFFolder(folder.resolve().name, config, bos, eos, files)
+    return source, stored
 
 
 def _shards(index: Path) -> list[Path]:

@@ -1,0 +1,194 @@
+"""Any transformers causal language model, read as LitDraft reads: hidden states first, logits from
+them later, rows that advance at their own speed."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPast
+
+from litdraft.errors import UserError
+from litdraft.models.hf_cache import FAST, OWN, HFCache
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What drafters and reports ask of a model's shape; `context` in tokens."""
+
+    vocabulary: int
+    width: int
+    layers: int
+    context: int
+
+
+class HFCausal(nn.Module):
+    """A model whose forward pass is a backbone and then what makes logits of its output, which is
+    how transformers writes all of them. The backbone is called alone; logits come from the model's
+    own forward with a stand-in for the backbone, so that biases, scales and caps are its own."""
+
+    packs = True  # whether packed texts do not read each other
+
+    def __init__(self, model: Any, context: int) -> None:
+        super().__init__()
+        self.model = model
+        head = model.get_output_embeddings().weight
+        self._backbone = next(
+            n for n, c in model.named_children() if isinstance(c, PreTrainedModel)
+        )
+        backbone = getattr(model, self._backbone)
+        blocks = _blocks(backbone, model.config.get_text_config().num_hidden_layers)
+        self.config = Sizes(head.shape[0], head.shape[1], len(blocks), context)
+        # What follows is outside of the module registry: it is the model's, and saved once.
+        self.__dict__.update(_blocks=blocks, _said=_Said())
+        self.__dict__["_unembedding"] = self._standing_in(head=None)
+        self._positioned = "position_ids" in inspect.signature(backbone.forward).parameters
+        attend(model)
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self.model.get_input_embeddings().weight.device
+        return device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        dtype: torch.dtype = self.model.dtype
+        return dtype
+
+    def allocate(self, rows: int, room: int) -> HFCache:
+        return HFCache(rows, room, self.device)
+
+    def read(
+        self,
+        tokens_BP: Tensor,
+        cache: HFCache | None = None,
+        taps: tuple[int, ...] = (),
+        start_BP: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """hidden_BPD after the final norm, and the residual streams after the tapped layers; as
+        `models.llama.Llama.read`."""
+        if cache is not None:
+            positions_BP, _ = cache.place(tokens_BP.shape[1])
+        else:
+            positions_BP = torch.arange(tokens_BP.shape[1], device=tokens_BP.device)[None]
+            positions_BP = positions_BP.expand_as(tokens_BP)
+            if start_BP is not None:  # transformers itself tells packed texts apart by positions
+                if not self.packs:
+                    kind = type(self.model).__name__
+                    raise UserError(f"{kind} cannot read packed rows: give data.pack=false")
+                positions_BP = positions_BP - start_BP
+        placed = {"position_ids": positions_BP} if self._positioned else {}
+        with self._tapped(taps) as tapped:
+            told = getattr(self.model, self._backbone)(
+                input_ids=tokens_BP, past_key_values=cache, use_cache=cache is not None, **placed
+            )
+        return told[0], torch.cat([tapped[tap] for tap in sorted(taps)], -1) if taps else None
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        embedded: Tensor = self.model.get_input_embeddings()(tokens)
+        return embedded
+
+    def unembed(self, hidden_nD: Tensor) -> Tensor:
+        """logits_nV, or of any shape before the last."""
+        return self._through(self.__dict__["_unembedding"], hidden_nD)
+
+    def best(self, hidden_nD: Tensor) -> Tensor:
+        return self.unembed(hidden_nD).argmax(-1)
+
+    def narrowed(self, vocabulary_U: Tensor) -> Callable[[Tensor], Tensor]:
+        """Unembedding to some tokens, whose rows are copied: hidden_nD -> logits_nU."""
+        whole = self.model.get_output_embeddings()
+        head = nn.Linear(whole.weight.shape[1], len(vocabulary_U), whole.bias is not None, "meta")
+        head.weight = nn.Parameter(whole.weight[vocabulary_U].detach(), requires_grad=False)
+        if whole.bias is not None:
+            head.bias = nn.Parameter(whole.bias[vocabulary_U].detach(), requires_grad=False)
+        narrow = self._standing_in(head)
+        return lambda hidden_nD: self._through(narrow, hidden_nD)
+
+    def _standing_in(self, head: nn.Module | None) -> Any:
+        """The model, sharing everything but its backbone (and its head)."""
+        model = copy.copy(self.model)
+        model._modules = {**model._modules, self._backbone: self.__dict__["_said"]}
+        if head is not None:
+            model.set_output_embeddings(head)
+        return model
+
+    def _through(self, model: Any, hidden_nD: Tensor) -> Tensor:
+        said = self.__dict__["_said"]
+        shape = hidden_nD.shape
+        said.hidden = hidden_nD.reshape(1, -1, shape[-1])
+        try:
+            logits: Tensor = model(use_cache=False).logits
+        finally:
+            said.hidden = None
+        return logits.reshape(*shape[:-1], -1)
+
+    @contextlib.contextmanager
+    def _tapped(self, taps: tuple[int, ...]) -> Iterator[dict[int, Tensor]]:
+        """What layers put out while this lasts; 0 is what the first one reads."""
+        found: dict[int, Tensor] = {}
+
+        def keep(tap: int, told: Any) -> None:
+            found[tap] = told if isinstance(told, Tensor) else told[0]
+
+        def hook(tap: int) -> Any:
+            if tap == 0:
+                return self.__dict__["_blocks"][0].register_forward_pre_hook(
+                    lambda _, given, named: keep(0, given or (named["hidden_states"],)),
+                    with_kwargs=True,
+                )
+            return self.__dict__["_blocks"][tap - 1].register_forward_hook(
+                lambda _, __, told: keep(tap, told)
+            )
+
+        hooks = [hook(tap) for tap in taps]
+        try:
+            yield found
+        finally:
+            for each in hooks:
+                each.remove()
+
+
+class _Said(nn.Module):
+    """Stands in for a backbone: what it said is given."""
+
+    hidden: Tensor | None = None
+
+    @property
+    def decoder(self) -> _Said:
+        """Some models ask a part of their backbone."""
+        return self
+
+    def forward(self, *_: Any, **__: Any) -> _Output:
+        return _Output(last_hidden_state=self.hidden)
+
+
+class _Output(BaseModelOutputWithPast):  # type: ignore[misc]
+    """Whatever else a backbone may tell, routers' logits for instance, is None here."""
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+
+def attend(model: Any) -> None:
+    """Make a model attend with the masks of `hf_cache`, by torch's attention where it lets itself
+    be told to, else by its own."""
+    if model._supports_attention_backend:
+        model.set_attn_implementation(FAST)
+        return
+    for module in model.modules():
+        if hasattr(module, "config"):
+            module.config._attn_implementation = OWN
+
+
+def _blocks(backbone: nn.Module, layers: int) -> nn.ModuleList:
+    found = (m for m in backbone.modules() if isinstance(m, nn.ModuleList) and len(m) == layers)
+    return next(found)
