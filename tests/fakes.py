@@ -22,6 +22,7 @@ from litdraft.drafters.transformer import Transformer
 from litdraft.models.llama import Llama, LlamaConfig
 from litdraft.protocols import Context, Drafter, Proposal, Warp
 from litdraft.sampling import Sampling
+from litdraft.targets.frozen import Frozen
 from litdraft.targets.llama import LlamaTarget
 
 
@@ -63,7 +64,7 @@ class Scripted(Drafter):
         return Proposal(tokens_BK, probs_BKV)
 
 
-def lstm(target: LlamaTarget) -> Drafter:
+def lstm(target: Frozen) -> Drafter:
     return LSTM(target.spec, layers=2, width=12).double()
 
 

@@ -314,6 +314,11 @@ class Drafter(nn.Module, ABC):
                 f"draft {self.most_drafts}: give a k up to that, or train another one"
             )
 
+    def meet(self, tokenizer: Any) -> None:
+        """Hear of the target's tokenizer (`models.tokenizer`), where a family has one of its own;
+        UserError if they do not go together."""
+        return None
+
     def learn_vocabulary(self, counts_V: Tensor) -> None:
         """Which tokens to draft, from how often each stands in a text."""
         return None

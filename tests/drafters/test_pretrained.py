@@ -15,7 +15,7 @@ from litdraft.decoding.speculate import Speculate
 from litdraft.drafters.pretrained import Pretrained
 from litdraft.drafters.transformer import Transformer
 from litdraft.errors import UserError
-from litdraft.models.tokenizer import open_tokenizer, train_sentencepiece
+from litdraft.models.tokenizer import Tokenizer, open_tokenizer, train_sentencepiece
 from litdraft.protocols import Context, Seen
 from litdraft.sampling import Sampling, draw
 from litdraft.targets.llama import LlamaTarget
@@ -68,29 +68,71 @@ def test_a_done_row_says_the_same_again_and_disturbs_nobody(accepted: int) -> No
         assert (probs_BKV[1] - alone_1KV[0]).abs().max() < 1e-10
 
 
+def other_tokenizer(folder: Path) -> Tokenizer:
+    """Of another text than the little target's, but with some of the same pieces."""
+    words = [f"{a}{b} " for a in "pqtvwxz" for b in "aeiouy"] * 20
+    return train_sentencepiece(["".join(words), *words], 300, folder / "tokenizer.model")
+
+
 def test_the_checkpoints_tokenizer_is_the_targets(
     little: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = LlamaTarget.open(little / "target").spec
-    mine = open_tokenizer(little / "target")
-    words = [f"{a}{b} " for a in "pqtvwxz" for b in "aeiouy"] * 20
-    other = train_sentencepiece(["".join(words), *words], 300, tmp_path / "other.model")
+    mine, other = open_tokenizer(little / "target"), other_tokenizer(tmp_path)
     monkeypatch.setenv("HOME", str(little))
     for path in (str(little / "target"), "~/target"):
         drafter = Pretrained(spec, path)
-        drafter.check_tokenizer(mine)
-        with pytest.raises(UserError, match=r"target spells token \d+ otherwise"):
-            drafter.check_tokenizer(other)
+        drafter.meet(mine)
+        assert drafter.vocabulary_U is None
+        told = r"has 320 tokens, the target 320, and token \d+ is '.+' here and '.+' there"
+        with pytest.raises(UserError, match=told):
+            drafter.meet(other)
     plain = tmp_path / "plain"  # without a tokenizer beside it there is nothing to compare
     plain.mkdir()
     for name in ("config.json", "model.safetensors"):
         (plain / name).symlink_to(little / "target" / name)
-    Pretrained(spec, plain).check_tokenizer(other)
+    Pretrained(spec, plain).meet(other)
+    with pytest.raises(UserError, match="token"):
+        Pretrained(spec, plain, tokenizer=little / "target").meet(other)
 
 
-def test_a_checkpoint_of_another_vocabulary_is_refused(little: Path) -> None:
-    with pytest.raises(UserError, match="has 320 tokens, but random has 24"):
-        Pretrained(random_target().spec, little / "target")
+def test_a_checkpoint_of_another_vocabulary_is_refused(little: Path, tmp_path: Path) -> None:
+    spec, other = random_target(vocabulary=300).spec, other_tokenizer(tmp_path)
+    with pytest.raises(UserError, match="has 320 tokens, the target 300, and token"):
+        Pretrained(spec, little / "target").meet(other)
+    with pytest.raises(UserError, match="choose null or intersection"):
+        Pretrained(spec, little / "target", vocabulary="union")
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_tokenizers_that_share_some_tokens_draft_those(
+    little: Path, tmp_path: Path, temperature: float
+) -> None:
+    """Lossless whatever is drafted; and what is drafted are tokens that both spell alike."""
+    theirs, mine = other_tokenizer(tmp_path), open_tokenizer(little / "target")
+    target = random_target(vocabulary=300)
+    drafter = Pretrained(target.spec, little / "target", vocabulary="intersection").double()
+    drafter.model.reset_buffers()
+    drafter.meet(theirs)
+    assert drafter.vocabulary_U is not None
+    assert drafter.mine_U is not None
+    assert 20 < len(drafter.vocabulary_U) < 300
+    for token, own in zip(drafter.vocabulary_U.tolist(), drafter.mine_U.tolist(), strict=True):
+        assert theirs.piece(token) == mine.piece(own)
+    drafter.bind(target)
+    told = Speculate(target, drafter, 3, Sampling(temperature)).generate(PROMPTS, 20)
+    assert sum(map(sum, told.drafted)) > 0
+    if temperature == 0:
+        assert told.tokens == Autoregress(target, Sampling()).generate(PROMPTS, 20).tokens
+
+
+def test_the_same_tokens_rounded_up_differently_are_no_difference(little: Path) -> None:
+    """As in one family of models whose sizes were padded to different multiples."""
+    target = random_target(vocabulary=384)
+    drafter = Pretrained(target.spec, little / "target")
+    drafter.meet(open_tokenizer(little / "target"))
+    assert drafter.vocabulary_U is not None
+    assert drafter.vocabulary_U.tolist() == list(range(320))
 
 
 def test_a_path_is_needed() -> None:

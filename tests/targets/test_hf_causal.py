@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tests.fakes import lstm
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.speculate import Speculate
 from litdraft.drafters.lookup import Lookup
-from litdraft.errors import UserError
 from litdraft.models.hf_open import proven
 from litdraft.sampling import Sampling
 from litdraft.targets.hf_causal import HFCausalTarget
-from tests.fakes import lstm
 
 VOCABULARY, TOKENS, WINDOW = 61, 24, 6
 PROMPTS = [[1, 5, 6, 7, 5, 6, 7, 5], [1, 9, 4], [1, 3, 4, 3, 4, 3, 4, 8, 2, 3, 4]]

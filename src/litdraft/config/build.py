@@ -202,9 +202,7 @@ def drafter_of(config: DictConfig, spec: TargetSpec | None, tokenizer: Tokenizer
             "a language model with drafter=transformer"
         )
     drafter: Drafter = build(node, spec=spec)
-    check = getattr(drafter, "check_tokenizer", None)
-    if check is not None:
-        check(tokenizer)
+    drafter.meet(tokenizer)
     return drafter
 
 

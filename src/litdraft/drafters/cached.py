@@ -1,4 +1,4 @@
-"""A native Llama that drafts, with a cache of its own."""
+"""A language model that drafts, with a cache of its own."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from litdraft.drafters.stepwise import Drafts
 from litdraft.errors import UserError
 from litdraft.models.fused import FusedLlama
 from litdraft.models.llama import Llama
-from litdraft.protocols import Context, Drafter, Lesson, Proposal, Seen, TargetSpec, Warp
+from litdraft.models.shared import Shared
+from litdraft.protocols import Context, Drafter, Lesson, Proposal, Seen, Warp
 
 
 @dataclass
@@ -28,18 +29,36 @@ class Cached(Drafter):
     because the last draft was proposed and not read. So a proposal's first pass reads up to two.
     """
 
-    def __init__(self, model: Llama, spec: TargetSpec | None, name: str) -> None:
+    heard_V: Tensor | None  # what it reads for each of the target's tokens, where ids differ
+    mine_U: Tensor | None  # its own ids of the tokens that it can draft
+    theirs_U: Tensor | None  # the target's ids of these
+
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model: Any = model  # or its fused twin
-        size = model.config.vocabulary
-        if spec is not None and size != spec.vocabulary:
-            raise UserError(
-                f"{name} has {size} tokens, but {spec.name} has {spec.vocabulary}: a drafter must "
-                "share the target's tokenizer"
-            )
+        for name in Shared._fields:
+            self.register_buffer(name, None, persistent=False)
+
+    def share(self, shared: Shared) -> None:
+        """Read and draft by the target's ids."""
+        device = next(self.parameters()).device
+        for name, ids in shared._asdict().items():
+            setattr(self, name, ids.to(device))
+
+    @property
+    def vocabulary_U(self) -> Tensor | None:
+        return self.theirs_U
+
+    def read(self, tokens_BP: Tensor, cache: Any = None, **packed: Tensor) -> Tensor:
+        """hidden_BPD of the target's tokens."""
+        if self.heard_V is not None:
+            tokens_BP = self.heard_V[tokens_BP]
+        hidden_BPD: Tensor = self.model.read(tokens_BP, cache, **packed)[0]
+        return hidden_BPD
 
     def fuse(self, dtype: torch.dtype) -> None:
-        self.model = FusedLlama(self.model.to(dtype))
+        if isinstance(self.model, Llama):
+            self.model = FusedLlama(self.model.to(dtype))
 
     def allocate(self, rows: int, room: int, k: int) -> State:
         context = self.model.config.context
@@ -54,7 +73,7 @@ class Cached(Drafter):
         """Read the prompt; after a round only forget what was rejected."""
         cache = state.cache
         if not state.prompted:
-            self.model.read(seen.tokens_BP, cache)
+            self.read(seen.tokens_BP, cache)
             cache.keep(seen.count_B)
             state.prompted = True
         torch.minimum(cache.length_B, context.length_B - 1, out=cache.length_B)
@@ -65,15 +84,15 @@ class Cached(Drafter):
         cache = state.cache
         lacking_B = context.length_B - cache.length_B
         slots_B2 = cache.length_B[:, None] + torch.arange(2, device=cache.length_B.device)
-        hidden_B2D, _ = self.model.read(context.tokens_BT.gather(1, slots_B2), cache)
+        hidden_B2D = self.read(context.tokens_BT.gather(1, slots_B2), cache)
         cache.keep(lacking_B)
         last_B1D = (lacking_B - 1)[:, None, None].expand(-1, 1, hidden_B2D.shape[2])
         hidden_BD = hidden_B2D.gather(1, last_B1D)[:, 0]
-        one_B, drafts = torch.ones_like(lacking_B), Drafts(None)
+        one_B, drafts = torch.ones_like(lacking_B), Drafts(self.vocabulary_U)
         for j in range(k):
             token_B = drafts.add(self.unembed(hidden_BD, j), warp, uniforms_BK[:, j])
             if j < k - 1:
-                hidden_BD = self.model.read(token_B[:, None], cache)[0][:, 0]
+                hidden_BD = self.read(token_B[:, None], cache)[:, 0]
                 cache.keep(one_B)
         return drafts.proposal()
 
@@ -81,9 +100,8 @@ class Cached(Drafter):
         """states_BS1C: a language model's state does not depend on where a round began."""
         # Only training packs texts, and what is trained is not fused.
         packed = {} if lesson.start_BS is None else {"start_BP": lesson.start_BS}
-        hidden_BSD: Tensor = self.model.read(lesson.tokens_BT[:, :-1], **packed)[0]
-        return hidden_BSD[:, :, None]
+        return self.read(lesson.tokens_BT[:, :-1], **packed)[:, :, None]
 
     def unembed(self, states_nC: Tensor, j: int) -> Tensor:
-        logits_nV: Tensor = self.model.unembed(states_nC)
-        return logits_nV
+        logits_nU: Tensor = self.model.unembed(states_nC)
+        return logits_nU if self.mine_U is None else logits_nU[:, self.mine_U]

@@ -1,4 +1,4 @@
-"""Any Llama checkpoint as the drafter.
+"""Any causal language model as the drafter.
 
 The original setting of speculative decoding (Leviathan et al., arXiv 2211.17192; Chen et al.,
 arXiv 2302.01318): a smaller language model that shares the target's tokenizer.
@@ -10,32 +10,68 @@ from pathlib import Path
 
 from litdraft.drafters.cached import Cached
 from litdraft.errors import UserError
-from litdraft.models.tokenizer import Tokenizer, open_tokenizer, same_tokens
-from litdraft.models.weights import load_llama, open_checkpoint
+from litdraft.models.hub import local
+from litdraft.models.shared import shared
+from litdraft.models.tokenizer import Tokenizer, open_tokenizer, same_tokens, spelled
+from litdraft.models.weights import load_any
 from litdraft.protocols import TargetSpec
+
+CHOICES = (None, "intersection")
 
 
 class Pretrained(Cached):
-    """A Hugging Face folder or a llama2.c .bin, used as it is or trained on."""
+    """A checkpoint that target=llama or target=hf_causal takes, as it is or trained on.
 
-    def __init__(self, spec: TargetSpec | None = None, path: str | Path | None = None) -> None:
+    tokenizer: its own, where that does not lie beside it. vocabulary=intersection drafts with
+    another tokenizer than the target's, only tokens that both spell alike.
+    """
+
+    def __init__(
+        self,
+        spec: TargetSpec | None = None,
+        path: str | Path | None = None,
+        tokenizer: str | Path | None = None,
+        vocabulary: str | None = None,
+    ) -> None:
         if path is None:
             raise UserError(
                 "drafter=pretrained needs drafter.path=CHECKPOINT; drafter=transformer trains a "
                 "Llama from scratch"
             )
-        self.path = Path(path).expanduser()
-        super().__init__(load_llama(open_checkpoint(path)), spec, str(path))
-
-    def check_tokenizer(self, tokenizer: Tokenizer) -> None:
-        """UserError if a tokenizer beside the checkpoint disagrees with the target's."""
-        if not self.path.is_dir():
-            return
-        if not any((self.path / name).exists() for name in ("tokenizer.model", "tokenizer.json")):
-            return
-        differs = same_tokens(open_tokenizer(self.path), tokenizer)
-        if differs is not None:
+        if vocabulary not in CHOICES:
             raise UserError(
-                f"{self.path} spells token {differs} otherwise than the target does: give a "
-                "drafter with the target's tokenizer"
+                f"drafter.vocabulary={vocabulary} was given: choose null or intersection"
             )
+        super().__init__(load_any(path))
+        self.path, self.tokenizer, self.vocabulary = path, tokenizer, vocabulary
+        self.spec = spec
+
+    def meet(self, theirs: Tokenizer) -> None:
+        """Find the target's tokens among one's own; UserError where they differ, unless only what
+        both have is to be drafted."""
+        mine, size = self._tokenizer(), self.model.config.vocabulary
+        there = theirs.size if self.spec is None else self.spec.vocabulary
+        first = None if mine is None else same_tokens(mine, theirs)
+        if first is None and (size == there or mine is not None):
+            if mine is not None and size != there:  # the same tokens, rounded up differently
+                self.share(shared(mine, theirs, there))
+            return
+        if mine is not None and self.vocabulary == "intersection":
+            self.share(shared(mine, theirs, there))
+            return
+        told = f"{self.path} has {size} tokens, the target {there}"
+        if mine is None or first is None:
+            raise UserError(f"{told}: give a drafter with the target's tokenizer")
+        raise UserError(
+            f"{told}, and token {first} is {spelled(mine, first)!r} here and "
+            f"{spelled(theirs, first)!r} there: give a drafter with the target's tokenizer, or "
+            "drafter.vocabulary=intersection to draft only what both spell alike"
+        )
+
+    def _tokenizer(self) -> Tokenizer | None:
+        """Its own, if one is given or lies beside it."""
+        if self.tokenizer is not None:
+            return open_tokenizer(self.tokenizer)
+        folder = local(self.path)
+        beside = (folder / name for name in ("tokenizer.model", "tokenizer.json"))
+        return open_tokenizer(folder) if any(path.is_file() for path in beside) else None

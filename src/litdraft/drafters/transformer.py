@@ -33,7 +33,13 @@ class Transformer(Cached):
         shape = None if spec is None else spec.shape
         model = Llama(config_of({"layers": layers, **sizes}, shape))
         model.reset_parameters()
-        super().__init__(model, spec, "drafter=transformer")
+        super().__init__(model)
+        size = model.config.vocabulary
+        if spec is not None and size != spec.vocabulary:
+            raise UserError(
+                f"drafter.vocabulary={size} was given, but {spec.name} has {spec.vocabulary} "
+                "tokens: leave it out"
+            )
         self.begin = begin
 
     def prepare(self, counts_V: Callable[[], Tensor]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -30,13 +30,22 @@ CONTEXT = ("max_position_embeddings", "max_seq_len", "seq_length")  # where a co
 SPAN, SHORT = 16, 5  # tokens of the check, and by how many its second row lags behind
 
 
+class Opened(NamedTuple):
+    """A model, and the tokens that begin and end its texts."""
+
+    model: HFCausal
+    name: str
+    bos: int | None
+    eos: tuple[int, ...]
+
+
 def open_hf(
     path: str | Path,
     device: torch.device,
     dtype_of: Callable[[torch.dtype], torch.dtype],
     context: int | None = None,
-) -> tuple[HFCausal, Path, tuple[int | None, tuple[int, ...]]]:
-    """The model, its folder, and the tokens that begin and end a text.
+) -> Opened:
+    """A folder's model, or one of the hub's, tried.
 
     dtype_of says in which type to load what is stored in another. UserError for what is no causal
     model, cannot roll back, is pickled, quantized by others, incomplete, or does not fit.
@@ -51,8 +60,9 @@ def open_hf(
     if context is None:
         raise UserError(f"{folder}/config.json names no context: give target.context=N tokens")
     model = _load(kind, folder, dtype, device)
-    ends = read_ends(folder, model.get_output_embeddings().weight.shape[0])
-    return proven(model, context, folder.name), folder, ends
+    bos, eos = read_ends(folder, model.get_output_embeddings().weight.shape[0])
+    name = folder.resolve().name if folder == Path(path).expanduser() else str(path)
+    return Opened(proven(model, context, name), name, bos, eos)
 
 
 def _config_of(folder: Path) -> tuple[Any, Any]:

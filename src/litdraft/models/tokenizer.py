@@ -15,6 +15,7 @@ import tokenizers
 from litdraft.errors import UserError
 from litdraft.models.chat_template import ChatTemplate, find_template
 from litdraft.models.files import read_json, replacing
+from litdraft.models.hub import local
 
 PADDING = 128  # the largest multiple that vocabularies are rounded up to
 
@@ -149,7 +150,7 @@ def _known(token: int) -> int | None:
 
 def open_tokenizer(path: str | Path) -> Tokenizer:
     """A SentencePiece `.model`, a tokenizer.json, or a folder of either (the former first)."""
-    path = Path(path).expanduser()
+    path = local(path)
     if path.is_dir():
         inside = (path / "tokenizer.model", path / "tokenizer.json")
         path = next((file for file in inside if file.is_file()), path)
@@ -180,9 +181,17 @@ def same_tokens(one: Tokenizer, other: Tokenizer) -> int | None:
     """The first id that means different pieces, or exists on one side only; None if all agree."""
     shorter = min(one.size, other.size)
     for token in range(shorter):
-        if one.piece(token) != other.piece(token):
+        if spelled(one, token) != spelled(other, token):
             return token
     return None if one.size == other.size else shorter
+
+
+def spelled(tokenizer: Tokenizer, token: int) -> str | None:
+    """A piece; None for an id that has none."""
+    try:
+        return tokenizer.piece(token)
+    except IndexError:
+        return None
 
 
 def train_sentencepiece(texts: Iterable[str], vocabulary: int, path: str | Path) -> Tokenizer:

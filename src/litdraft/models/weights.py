@@ -5,14 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from litdraft.errors import UserError
 from litdraft.models.checkpoint import Checkpoint, Part
+from litdraft.models.files import read_json
 from litdraft.models.hf_folder import open_hf_folder, save_hf_folder
+from litdraft.models.hub import local
 from litdraft.models.llama import Llama
 from litdraft.models.llama2c import open_llama2c
 
-__all__ = ["Checkpoint", "Part", "load_llama", "open_checkpoint", "save_hf_folder"]
+__all__ = ["Checkpoint", "Part", "load_any", "load_llama", "open_checkpoint", "save_hf_folder"]
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:
@@ -20,7 +23,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
 
     Shapes, sizes and presence are checked here, from headers only; UserError if one is wrong.
     """
-    path = Path(path).expanduser()
+    path = local(path)
     if path.is_dir():
         return open_hf_folder(path)
     if path.suffix == ".bin" and path.is_file():
@@ -47,3 +50,14 @@ def load_llama(
         state[part.state].narrow(0, part.first_row, len(part.values)).copy_(part.values)
     model.reset_buffers()
     return model
+
+
+def load_any(path: str | Path) -> nn.Module:
+    """A Llama read natively; any other causal model of a Hugging Face folder by transformers."""
+    path = local(path)
+    config = path / "config.json"
+    if config.is_file() and read_json(config).get("model_type") != "llama":
+        from litdraft.models.hf_open import open_hf  # seconds, which most runs need not wait for
+
+        return open_hf(path, torch.device("cpu"), lambda _: torch.float32).model
+    return load_llama(open_checkpoint(path))

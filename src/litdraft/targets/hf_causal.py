@@ -26,7 +26,7 @@ class HFCausalTarget(Frozen):
         """UserError if it is none. dtype None keeps what is stored, or float32 on a CPU; `fused`
         changes nothing here; `context` is for models whose config.json names none."""
         device = torch.device(device)
-        model, folder, (bos, eos) = open_hf(
+        opened = open_hf(
             path, device, lambda stored: dtype or dtype_of(stored, device, fused=False), context
         )
-        return cls(model, folder.resolve().name, bos, eos)
+        return cls(*opened)
