@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import pytest
 import torch
-from tests.fakes import FAMILIES, Scripted, random_target
+from tests.fakes import FAMILIES, random_target
+from tests.statistic import pair_statistic
 from torch import Tensor
 
 from litdraft.decoding import autoregress, speculate, verify
@@ -20,8 +20,6 @@ from litdraft.sampling import Sampling
 from litdraft.targets.llama import LlamaTarget
 
 PROMPTS = [[1, 5, 6, 7, 5, 6], [1, 9], [1, 3, 4, 3, 4, 3, 4, 8, 2]]
-FALSE_ALARM = 1e-6
-ROWS = 20_000
 
 
 def loop(target: LlamaTarget, drafter: Drafter, k: int, sampling: Sampling) -> Speculate:
@@ -87,53 +85,8 @@ def test_seldom_looking_who_is_done_changes_nothing(
     assert told() == looking
 
 
-def pair_statistic(verifier: Callable[..., Verdict], monkeypatch: pytest.MonkeyPatch) -> float:
-    """Pearson's statistic of the first two tokens behind the prefill's, over many rows, divided by
-    the threshold that a right sampler exceeds with probability FALSE_ALARM.
-
-    The drafter is far from the target, k = 2: pairs come from acceptances, recovered and bonus
-    tokens alike.
-    """
-    monkeypatch.setattr(speculate, "verify", verifier)
-    size = 5
-    target = random_target(vocabulary=size, seed=5)
-    sampling = Sampling(1.0)
-    drafter = Scripted(
-        torch.tensor([[0.5, 0.2, 0.1, 0.1, 0.1], [0.1, 0.1, 0.1, 0.2, 0.5]]).double()
-    )
-    generation = loop(target, drafter, 2, sampling).generate([[1, 2]] * ROWS, 3)
-    seen = torch.tensor(generation.tokens)
-    exact = exact_triples(target, [1, 2], size, sampling)
-    counts = torch.bincount(
-        seen[:, 0] * size**2 + seen[:, 1] * size + seen[:, 2], minlength=size**3
-    )
-    expected = ROWS * exact.flatten()
-    assert (expected > 0).all()
-    rare = expected < 5  # pooled, as the chi-square approximation wants it
-    observed = torch.cat((counts[~rare].double(), counts[rare].sum()[None].double()))
-    expected = torch.cat((expected[~rare], expected[rare].sum()[None]))
-    statistic = ((observed - expected) ** 2 / expected.clamp_min(1e-9)).sum()
-    return float(statistic) / threshold(len(observed) - 1)
-
-
-def threshold(freedom: int) -> float:
-    """What a chi-square variable exceeds with probability FALSE_ALARM at most (Laurent and
-    Massart, 2000, lemma 1)."""
-    x = -math.log(FALSE_ALARM)
-    return freedom + 2 * math.sqrt(freedom * x) + 2 * x
-
-
-def exact_triples(target: LlamaTarget, prompt: list[int], size: int, warp: Sampling) -> Tensor:
-    """The target's own joint distribution of three tokens behind a prompt."""
-    triples = torch.cartesian_prod(*[torch.arange(size)] * 3)
-    texts = torch.cat((torch.tensor(prompt).expand(len(triples), -1), triples), 1)
-    hidden = target.read(texts[:, :-1]).hidden_BPD[:, len(prompt) - 1 :]
-    probs = warp.probs(target.unembed(hidden)).gather(2, triples[..., None])[..., 0]
-    return probs.prod(1).view(size, size, size)
-
-
-def test_sampled_text_has_the_targets_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert pair_statistic(verify.verify, monkeypatch) < 1
+def test_sampled_text_has_the_targets_distribution() -> None:
+    assert pair_statistic(random_target(vocabulary=5, seed=5)) < 1
 
 
 def keep_the_longest(proposal: Proposal, probs_BPV: Tensor, uniforms_BP: Tensor) -> Verdict:
@@ -152,7 +105,8 @@ def keep_the_longest(proposal: Proposal, probs_BPV: Tensor, uniforms_BP: Tensor)
 
 
 def test_a_wrong_verifier_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert pair_statistic(keep_the_longest, monkeypatch) > 1
+    monkeypatch.setattr(speculate, "verify", keep_the_longest)
+    assert pair_statistic(random_target(vocabulary=5, seed=5)) > 1
 
 
 def test_what_does_not_fit_is_told_before_decoding() -> None:

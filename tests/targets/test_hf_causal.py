@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tests.fakes import lstm
+from tests.fakes import lstm, random_target
+from tests.statistic import pair_statistic
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.speculate import Speculate
 from litdraft.drafters.lookup import Lookup
+from litdraft.drafters.lstm import LSTM
+from litdraft.drafters.pretrained import Pretrained
+from litdraft.errors import UserError
+from litdraft.models import room
 from litdraft.models.hf_open import proven
+from litdraft.models.tokenizer import open_tokenizer
+from litdraft.protocols import Lesson
 from litdraft.sampling import Sampling
 from litdraft.targets.hf_causal import HFCausalTarget
+from litdraft.targets.llama import LlamaTarget
 
 VOCABULARY, TOKENS, WINDOW = 61, 24, 6
 PROMPTS = [[1, 5, 6, 7, 5, 6, 7, 5], [1, 9, 4], [1, 3, 4, 3, 4, 3, 4, 8, 2, 3, 4]]
@@ -46,15 +57,15 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 }
 
 
-def network(kind: str, dtype: torch.dtype = torch.float64) -> Any:
+def network(kind: str, dtype: torch.dtype = torch.float64, **sizes: Any) -> Any:
     torch.manual_seed(0)
-    config = AutoConfig.for_model(kind, **{**PLAIN, **ARCHITECTURES[kind]})
+    config = AutoConfig.for_model(kind, **{**PLAIN, **ARCHITECTURES.get(kind, {}), **sizes})
     config._experts_implementation = "eager"  # the grouped product knows no float64
     model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="eager")
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if weight.dim() > 1:
-                weight.normal_(std=0.2 if weight.shape[0] == VOCABULARY else 0.6)
+                weight.normal_(std=0.2 if weight.shape[0] == config.vocab_size else 0.6)
             else:
                 weight.normal_(0.0 if name.endswith("bias") else 1.0, 0.1)
     return model.eval()
@@ -87,3 +98,161 @@ def test_greedy_decoding_equals_generate(kind: str) -> None:
         loop = Speculate(target, drafter, 3, greedy)
         assert loop.generate(PROMPTS, TOKENS).tokens == wanted
         assert [loop.generate([prompt], TOKENS).tokens[0] for prompt in PROMPTS] == wanted
+
+
+def test_sampled_text_has_the_targets_distribution() -> None:
+    """Of a model that caps its logits, over a vocabulary of five without an end."""
+    model = proven(
+        network("gemma2", vocab_size=5, pad_token_id=0, num_hidden_layers=2), 128, "random"
+    )
+    assert pair_statistic(HFCausalTarget(model, "random")) < 1
+
+
+@pytest.mark.parametrize("kind", ["gemma3_text", "gpt2", "falcon"])
+def test_what_is_read_in_pieces_is_what_is_read_at_once(kind: str) -> None:
+    """Hidden states, taps, embeddings and a narrowed head; a window of six is passed more than
+    twice, and rows leave and stand apart."""
+    model = network(kind)
+    target = target_of(model)
+    tokens_BT = torch.randint(3, VOCABULARY, (3, 20), generator=torch.Generator().manual_seed(1))
+    whole = target.read(tokens_BT, taps=(0, 2))
+    assert whole.taps_BPC is not None
+    assert torch.equal(whole.taps_BPC[..., :32], target.embed(tokens_BT)) or kind == "gpt2"
+    told = model(tokens_BT, use_cache=False).logits
+    assert (target.unembed(whole.hidden_BPD) - told).abs().max() < 1e-5
+    some_U = torch.tensor([3, 9, 20])
+    narrowed = target.narrowed(some_U)(whole.hidden_BPD)
+    assert torch.equal(narrowed, target.unembed(whole.hidden_BPD)[..., some_U])
+    cache = target.allocate(3, 20)
+    target.read(tokens_BT[:, :12], cache)
+    cache.keep(torch.tensor([12, 4, 9]))
+    cache.select(torch.tensor([2, 1]))
+    length_B = torch.tensor([9, 4])
+    for count, kept in ((4, 2), (6, 6)):  # two of the first four are rolled back
+        steps_BP = length_B[:, None] + torch.arange(count)
+        read = target.read(tokens_BT[[2, 1]].gather(1, steps_BP), cache, (0, 2))
+        for row, own in enumerate((2, 1)):
+            for piece, all_of in (
+                (read.hidden_BPD, whole.hidden_BPD),
+                (read.taps_BPC, whole.taps_BPC),
+            ):
+                assert piece is not None
+                assert (piece[row] - all_of[own, steps_BP[row]]).abs().max() < 1e-5
+        cache.keep(torch.full((2,), kept))
+        length_B += kept
+
+
+def test_packed_texts_do_not_read_each_other() -> None:
+    """Where an architecture cannot keep them apart, that is told."""
+    tokens_1T = torch.randint(3, VOCABULARY, (1, 20), generator=torch.Generator().manual_seed(1))
+    start_1T = torch.tensor([[0] * 8 + [8] * 12])
+    apart = target_of(network("mistral"))
+    packed = apart.read(tokens_1T, start_BP=start_1T).hidden_BPD
+    for piece in (slice(0, 8), slice(8, 20)):
+        alone = apart.read(tokens_1T[:, piece]).hidden_BPD
+        assert (packed[:, piece] - alone).abs().max() < 1e-5
+    with pytest.raises(UserError, match=r"BloomForCausalLM cannot read packed rows: .*pack=false"):
+        target_of(network("bloom")).read(tokens_1T, start_BP=start_1T)
+
+
+def saved(folder: Path, kind: str, **sizes: Any) -> Path:
+    network(kind, torch.float32, **sizes).save_pretrained(folder)
+    return folder
+
+
+def test_a_folder_is_opened_as_it_is_written(tmp_path: Path) -> None:
+    folder = saved(tmp_path, "qwen3")
+    target = HFCausalTarget.open(folder, torch.float64)
+    assert target.spec.name == tmp_path.name
+    assert (target.spec.vocabulary, target.spec.width, target.spec.layers) == (VOCABULARY, 32, 3)
+    assert (target.spec.bos, target.spec.eos, target.spec.context) == (1, (2,), 128)
+    assert target.spec.fingerprint == HFCausalTarget.open(folder, torch.float32).spec.fingerprint
+    wanted = generated(network("qwen3", torch.float32).double(), PROMPTS[0])
+    assert Autoregress(target, Sampling()).generate(PROMPTS[:1], TOKENS).tokens == [wanted]
+
+
+def edited(folder: Path, **keys: Any) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **keys}))
+
+
+def test_what_cannot_roll_back_is_refused_by_name(tmp_path: Path) -> None:
+    AutoConfig.for_model("mamba", vocab_size=61, hidden_size=8).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"a mamba model \(MambaForC.*\), which keeps"):
+        HFCausalTarget.open(tmp_path)
+    local: dict[str, Any] = {
+        "attention_types": [[["local"], 3]],
+        "window_size": WINDOW,
+        "num_heads": 4,
+    }
+    other = network("gpt_neo", num_layers=3, num_heads=4, **local)
+    with pytest.raises(UserError, match=r"a gpt_neo model \(GPTNeo.*\), which reads"):
+        target_of(other)
+
+
+def test_what_is_no_causal_model_or_is_broken_is_told(tmp_path: Path) -> None:
+    cases = {
+        "is a t5 model, which is no causal": lambda f: edited(f, model_type="t5"),
+        "is none that transformers reads": lambda f: edited(f, model_type="nobody"),
+        "is quantized, which is not read": lambda f: edited(f, quantization_config={"bits": 4}),
+        "holds neither model.safetensors nor": lambda f: (f / "model.safetensors").unlink(),
+        "is not readable as safetensors": lambda f: os.truncate(f / "model.safetensors", 999),
+        "in another shape: restore": lambda f: edited(f, intermediate_size=40),
+        "lacks .* as Qwen2ForCausalLM": lambda f: edited(f, num_hidden_layers=4, layer_types=None),
+        "holds no config.json": lambda f: (f / "config.json").unlink(),
+    }
+    for number, (told, broken) in enumerate(cases.items()):
+        folder = saved(tmp_path / str(number), "qwen2")
+        broken(folder)
+        with pytest.raises(UserError, match=told):
+            HFCausalTarget.open(folder)
+
+
+def test_what_does_not_fit_says_how_much_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = saved(tmp_path, "qwen2")
+    monkeypatch.setattr(room, "free_bytes", lambda device: 10_000)
+    with pytest.raises(UserError, match=r"needs 0\.0 GiB of memory, but cpu has 0\.0 GiB free"):
+        HFCausalTarget.open(folder)
+    with pytest.raises(UserError, match=r"needs .* but cpu has"):
+        LlamaTarget.open(saved(tmp_path / "llama", "llama", tie_word_embeddings=False))
+
+
+@pytest.mark.parametrize("name", ["mix-13m", "tinystories656K_hf"])
+def test_a_trained_llama_says_the_same_through_both(shared: Path, name: str) -> None:
+    """The native Llama and transformers': tokens, and what two drafters get accepted."""
+    folder = shared / "targets" / name
+    tokenizer = open_tokenizer(folder)
+    prompts = [tokenizer.encode(words) for words in ("Once upon a time", "The dog")]
+    told = []
+    for kind in (LlamaTarget, HFCausalTarget):
+        target = kind.open(folder, torch.float64)
+        torch.manual_seed(0)
+        drafter = LSTM(target.spec, width=16).double()
+        for some in (drafter, Lookup()):
+            some.bind(target)
+            loop = Speculate(target, some, 3, Sampling())
+            generation = loop.generate(prompts, 24)
+            told.append((generation.tokens, generation.accepted))
+    assert told[:2] == told[2:]
+
+
+def test_any_architecture_drafts(tmp_path: Path) -> None:
+    """Drafts of a GPT-2 before a Llama, lossless; and what it is trained on is what it proposes."""
+    target = random_target(vocabulary=VOCABULARY)
+    path = saved(tmp_path, "gpt2")
+    drafter = Pretrained(target.spec, path).double()
+    drafter.bind(target)
+    loop = Speculate(target, drafter, 3, Sampling())
+    assert (
+        loop.generate(PROMPTS, 20).tokens
+        == Autoregress(target, Sampling()).generate(PROMPTS, 20).tokens
+    )
+    text_1T = torch.tensor([PROMPTS[2]])
+    lesson = Lesson(text_1T, torch.ones(1, text_1T.shape[1] - 1).bool(), None, None, k=3)
+    states_nC = drafter.states(lesson)[0, :, 0]
+    wanted = network("gpt2", torch.float32).double()(text_1T).logits[0, :-1]
+    assert (drafter.unembed(states_nC, 0) - wanted).abs().max() < 1e-4
+    drafter.unembed(states_nC, 0).sum().backward()
+    assert all(weight.grad is not None for weight in drafter.parameters())

@@ -75,7 +75,7 @@ def _config_of(folder: Path) -> tuple[Any, Any]:
         raise UserError(
             f"{folder}/config.json is none that transformers reads ({reason})"
         ) from error
-    kind = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config))
+    kind = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
     kind = kind[0] if isinstance(kind, tuple) else kind
     if kind is None or config.is_encoder_decoder:
         raise UserError(
@@ -104,11 +104,12 @@ def _load(kind: Any, folder: Path, dtype: torch.dtype, device: torch.device) -> 
                 local_files_only=True,
                 attn_implementation="eager",
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # told below, in a sentence
             )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{folder} cannot be loaded as {kind.__name__} ({reason})") from error
-    wrong = sorted(told["missing_keys"]) + sorted(str(key) for key in told["mismatched_keys"])
+    wrong = sorted(told["missing_keys"]) + sorted(name for name, *_ in told["mismatched_keys"])
     if wrong:
         raise UserError(
             f"{folder} lacks {wrong[0]} as {kind.__name__} asks for it, or has it in another "

@@ -14,6 +14,7 @@ from litdraft.models.hf_folder import open_hf_folder, save_hf_folder
 from litdraft.models.hub import local
 from litdraft.models.llama import Llama
 from litdraft.models.llama2c import open_llama2c
+from litdraft.models.room import check_fits
 
 __all__ = ["Checkpoint", "Part", "load_any", "load_llama", "open_checkpoint", "save_hf_folder"]
 
@@ -41,9 +42,12 @@ def load_llama(
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
 ) -> Llama:
-    """Build a Llama and fill it part by part, so that memory holds the weights only once."""
+    """Build a Llama and fill it part by part, so that memory holds the weights only once; UserError
+    if they do not fit."""
+    device = torch.device(device)
     with torch.device("meta"):
         model = Llama(checkpoint.config)
+    check_fits(checkpoint.name, dtype.itemsize * sum(w.numel() for w in model.parameters()), device)
     model = model.to(dtype).to_empty(device=device)
     state = model.state_dict()
     for part in checkpoint.parts():
