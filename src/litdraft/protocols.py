@@ -236,6 +236,10 @@ class Target(Protocol):
         """Its parameters, where it is not fused: what a drafter may begin as."""
 
     @property
+    def compiles(self) -> bool:
+        """Whether torch.compile gets through it in seconds: then compile=auto may."""
+
+    @property
     def packed(self) -> tuple[Tensor, Tensor] | None:
         """Embedding and unembedding as native operations read them, where the target is fused."""
 

@@ -21,6 +21,8 @@ class Frozen:
     Not a Module on purpose: nobody trains or saves it.
     """
 
+    compiles = True
+
     def __init__(
         self,
         model: Any,

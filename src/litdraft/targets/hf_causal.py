@@ -14,6 +14,8 @@ class HFCausalTarget(Frozen):
     """A Hugging Face folder or OWNER/NAME of any architecture that transformers continues text
     with, if its cache can roll back."""
 
+    compiles = False  # thousands of lines that were not written for it: minutes, seen on two cores
+
     @classmethod
     def open(
         cls,
