@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import re
 import struct
+from collections.abc import Iterator
 from math import isfinite
 from pathlib import Path
 
@@ -97,38 +98,41 @@ def _read(path: Path) -> bytes:
 
 def _parsed(path: Path, file: bytes) -> tuple[list[str], list[float]]:
     """All pieces, as the file spells them, and their scores; UserError if it is no tokenizer."""
+    entries = list(_entries(path, file))
+    for i, spelled in enumerate(SPELLED):
+        if i >= len(entries) or entries[i][0] != spelled:
+            raise UserError(
+                f"{path} is no tokenizer that run.c reads: piece {i} should be {spelled!r}, "
+                "because <unk>, BOS, EOS and all bytes stand first; export it with llama2.c's "
+                "tokenizer.py"
+            )
+    try:
+        return [piece.decode() for piece, _ in entries], [score for _, score in entries]
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is no llama2.c tokenizer: a piece is no UTF-8 ({error})"
+        ) from error
+
+
+def _entries(path: Path, file: bytes) -> Iterator[tuple[bytes, float]]:
+    """Every piece and its score; UserError where lengths do not fit the file."""
     longest = LONGEST.unpack_from(file)[0] if len(file) >= LONGEST.size else 0
     if not 0 < longest <= len(file):
         raise UserError(
             f"{path} is no llama2.c tokenizer, or byte-swapped: its longest piece would have "
             f"{longest} of the file's {len(file)} bytes"
         )
-    pieces: list[bytes] = []
-    scores: list[float] = []
-    at = LONGEST.size
+    i, at = 0, LONGEST.size
     while at < len(file):
         left = len(file) - at - ENTRY.size
         score, length = ENTRY.unpack_from(file, at) if left >= 0 else (0.0, 0)
-        at += ENTRY.size + length
         if left < length:
-            raise UserError(f"{path} ends inside piece {len(pieces)}: it is truncated")
+            raise UserError(f"{path} ends inside piece {i}: it is truncated")
         if not 0 < length <= longest or not isfinite(score):
             raise UserError(
-                f"{path} is no llama2.c tokenizer: piece {len(pieces)} has score {score:g} and "
-                f"{length} bytes, where the longest is said to have {longest}"
+                f"{path} is no llama2.c tokenizer: piece {i} has score {score:g} and {length} "
+                f"bytes, where the longest is said to have {longest}"
             )
-        pieces.append(file[at - length : at])
-        scores.append(score)
-    if tuple(pieces[:LEARNED]) != SPELLED:
-        wrong = next((i for i, p in enumerate(pieces[:LEARNED]) if p != SPELLED[i]), len(pieces))
-        raise UserError(
-            f"{path} is no tokenizer that run.c reads: piece {wrong} should be {SPELLED[wrong]!r}, "
-            "behind which come all bytes and what was learned; export it with llama2.c's "
-            "tokenizer.py"
-        )
-    try:
-        return [piece.decode() for piece in pieces], scores
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path} is no llama2.c tokenizer: a piece is no UTF-8 ({error})"
-        ) from error
+        at += ENTRY.size + length
+        i += 1
+        yield file[at - length : at], score
