@@ -53,6 +53,11 @@ def needed(group: str, name: str, little: Path) -> list[str]:
         ("target", "llama"): [f"target.path={target}"],
         ("target", "llama32_1b"): [f"target.path={target}"],
         ("target", "llama2c"): [f"target.path={target}", f"target.tokenizer={target}"],
+        ("experiment", "llama2c"): [
+            f"target.path={target}",
+            f"target.tokenizer={target}",
+            f"drafter.path={target}",
+        ],
         ("drafter", "pretrained"): [f"drafter.path={target}"],
         ("data", "text"): [f"data.path={text}"],
         ("data", "mixture"): [f"data.parts.stories.path={text}"],
@@ -123,6 +128,15 @@ def test_every_experiment_composes_and_its_values_win(name: str, little: Path) -
     assert any(config[key] != plain.get(key) for key in said), "or nothing is shown"
     assert compose("train", [f"experiment={name}", "k=9"]).k == 9
     checked(config)
+
+
+def test_a_pair_is_an_experiment_of_both_command_lines() -> None:
+    config = compose("evaluate", ["experiment=llama2c"])
+    same = compose("train", ["experiment=llama2c"])
+    assert all(config[key] == same[key] != compose("evaluate")[key] for key in ("k", "drafter"))
+    assert config.target._target_ == same.target._target_
+    with pytest.raises(UserError, match=r"does not fit together.*gpt_k_lstm"):
+        check_overrides(CONF, "evaluate", ["experiment=gpt_k_lstm"])
 
 
 MISTAKES = {

@@ -1,4 +1,4 @@
-"""llama2.c's version-0 files: read as run.c runs them, refused unless header and size agree."""
+"""llama2.c's files, all versions: read as run.c runs them, refused unless header and size agree."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from litdraft.models.tokenizer import open_tokenizer
 from litdraft.models.weights import load_llama, open_checkpoint
 
 Array = NDArray[np.float64]
+Floats = NDArray[np.float32]
 HEADER = {
     "width": 24,
     "inner": 20,
@@ -43,28 +44,46 @@ def write(path: Path, **changes: int) -> Path:
     return path
 
 
-def run_c(path: Path, tokens: list[int]) -> Array:
-    """logits_TV by the arithmetic of llama2.c's forward(), in float64: one head, one pair of
-    neighbouring features at a time, weights cut from the file in the order of its struct."""
+def arrays(path: Path) -> dict[str, Floats]:
+    """The weights of a version-0 file by the names of run.c's struct, in its order."""
     width, inner, layers, heads, kv_heads, vocabulary, context = struct.unpack(
         "<7i", path.read_bytes()[:28]
     )
-    weights = np.fromfile(path, "<f4", offset=28).astype(np.float64)
+    weights, head = np.fromfile(path, "<f4", offset=28), width // heads
+    shapes: dict[str, tuple[int, ...]] = {
+        "embedding": (abs(vocabulary), width),
+        "rms_attention": (layers, width),
+        "wq": (layers, heads * head, width),
+        "wk": (layers, kv_heads * head, width),
+        "wv": (layers, kv_heads * head, width),
+        "wo": (layers, width, width),
+        "rms_ffn": (layers, width),
+        "w1": (layers, inner, width),
+        "w2": (layers, width, inner),
+        "w3": (layers, inner, width),
+        "rms_final": (width,),
+        "rotary": (context, head),
+    }
+    if vocabulary < 0:
+        shapes["classifier"] = (-vocabulary, width)
+    ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])
+    assert ends[-1] == len(weights)
+    parts = np.split(weights, ends[:-1])
+    return {
+        name: part.reshape(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)
+    }
+
+
+def run_c(path: Path, tokens: list[int]) -> Array:
+    """logits_TV by the arithmetic of llama2.c's forward(), in float64: one head, one pair of
+    neighbouring features at a time."""
+    width, _, layers, heads, kv_heads, *_ = struct.unpack("<7i", path.read_bytes()[:28])
     head = width // heads
-
-    def cut(*shape: int) -> Array:
-        nonlocal weights
-        taken, weights = np.split(weights, [int(np.prod(shape))])
-        return taken.reshape(shape)
-
-    embedding = cut(abs(vocabulary), width)
-    rms_attention = cut(layers, width)
-    wq, wk, wv = (cut(layers, n * head, width) for n in (heads, kv_heads, kv_heads))
-    wo, rms_ffn = cut(layers, width, width), cut(layers, width)
-    w1, w2, w3 = cut(layers, inner, width), cut(layers, width, inner), cut(layers, inner, width)
-    rms_final, _rotary = cut(width), cut(context, head)
-    classifier = embedding if vocabulary > 0 else cut(-vocabulary, width)
-    assert not weights.size
+    weights = {name: values.astype(np.float64) for name, values in arrays(path).items()}
+    embedding, rms_final = weights["embedding"], weights["rms_final"]
+    classifier = weights.get("classifier", embedding)
+    rms_attention, rms_ffn = weights["rms_attention"], weights["rms_ffn"]
+    wq, wk, wv, wo, w1, w2, w3 = (weights[n] for n in ("wq", "wk", "wv", "wo", "w1", "w2", "w3"))
 
     def rms(x: Array, weight: Array) -> Array:
         return weight * x / np.sqrt((x * x).mean() + 1e-5)
@@ -139,31 +158,152 @@ def test_stories260k_tells_a_story(shared: Path) -> None:
     assert story.startswith("Once upon a time, there was a little girl named Lily."), story
 
 
+LATER = (
+    "rms_attention", "rms_ffn", "rms_final", "embedding", "wq", "wk", "wv", "wo", "w1", "w2", "w3",
+    "classifier",
+)  # fmt: skip
+
+
+def rewrite(path: Path, version: int, group: int = 0, apart: bool = False) -> Path:
+    """A version-0 file as export.py writes versions 1 and 2: in int8, a matrix of a layer at a time
+    with its scales behind it; or `apart`, all scales at the end, as it once did."""
+    *sizes, vocabulary, context = struct.unpack("<7i", path.read_bytes()[:28])
+    given, scales_last = arrays(path), b""
+    sizes = [*sizes, abs(vocabulary), context]
+    written = struct.pack("<I", 0x616B3432) + struct.pack("<8i", version, *sizes)
+    written += struct.pack("<B", vocabulary > 0)
+    written += struct.pack("<i", group) if version == 2 else b""
+    written += bytes(256 - len(written))
+    for name in LATER[: 12 if vocabulary < 0 else 11]:
+        if version == 1 or name.startswith("rms"):
+            written += given[name].tobytes()
+            continue
+        for layer in given[name].reshape(-1, *given[name].shape[-2:]):
+            numbers, scales = quantized(layer, group)
+            written += numbers.tobytes() + (b"" if apart else scales.tobytes())
+            scales_last += scales.tobytes() if apart else b""
+    made = path.with_name(f"version{version}.bin")
+    made.write_bytes(written + scales_last)
+    return made
+
+
+def quantized(weight: Floats, group: int) -> tuple[NDArray[np.int8], Floats]:
+    """Q8_0: the largest of a group becomes 127."""
+    rows = weight.reshape(-1, group)
+    scales = np.abs(rows).max(1) / np.float32(127)
+    return np.round(rows / scales[:, None]).astype(np.int8), scales
+
+
+def dequantized(path: Path, group: int) -> Path:
+    """A version-0 file of what is left of its weights, number by number."""
+    floats = []
+    for name, values in arrays(path).items():
+        if not name.startswith("rms") and name != "rotary":
+            numbers, scales = quantized(values, group)
+            rounded = [
+                np.float32(n) * s for row, s in zip(numbers, scales, strict=True) for n in row
+            ]
+            values = np.array(rounded, np.float32)
+        floats.append(values.tobytes())
+    made = path.with_name("rounded.bin")
+    made.write_bytes(path.read_bytes()[:28] + b"".join(floats))
+    return made
+
+
+def state(path: Path) -> dict[str, torch.Tensor]:
+    return load_llama(open_checkpoint(path)).state_dict()
+
+
+@pytest.mark.parametrize("vocabulary", [17, -17])
+def test_version_1_holds_what_version_0_does(tmp_path: Path, vocabulary: int) -> None:
+    path = write(tmp_path / "model.bin", vocabulary=vocabulary, heads=6, kv_heads=2)
+    one, other = open_checkpoint(path), open_checkpoint(rewrite(path, 1))
+    assert one.config == other.config
+    assert (other.name, other.bos, other.eos) == ("version1", 1, (1, 2))
+    given = state(path)
+    for name, values in state(rewrite(path, 1)).items():
+        assert torch.equal(values, given[name]), name
+
+
+@pytest.mark.parametrize(
+    "changes, group",
+    [
+        ({"vocabulary": -17}, 24),
+        ({"heads": 6, "kv_heads": 2}, 8),  # groups run on across the rows of w2
+        ({"width": 6}, 2),  # the scales stand at no multiple of four bytes
+    ],
+)
+def test_version_2_is_dequantized(tmp_path: Path, changes: dict[str, int], group: int) -> None:
+    path = write(tmp_path / "model.bin", **changes)
+    found, given, rounded = (
+        state(p) for p in (rewrite(path, 2, group), path, dequantized(path, group))
+    )
+    for name, values in found.items():
+        assert torch.equal(values, rounded[name]), name
+        step = given[name].abs().max() / 127
+        assert (values - given[name]).abs().max() <= 0.501 * step, name
+    assert not torch.equal(found["embedding.weight"], given["embedding.weight"])
+
+
+@torch.no_grad()
+def test_a_quantized_story_begins_alike(shared: Path, tmp_path: Path) -> None:
+    (tmp_path / "whole.bin").symlink_to(shared / "targets/stories260K/stories260K.bin")
+    tokens = open_tokenizer(shared / "targets/stories260K/tok512.bin").encode("Once upon a time")
+    exact = our_logits(tmp_path / "whole.bin", tokens)
+    found = our_logits(rewrite(tmp_path / "whole.bin", 2, 64), tokens)
+    assert 0 < np.abs(found - exact).max() < 0.5
+    assert (found.argmax(1) == exact.argmax(1)).all()
+
+
 SPOILT = {
     "truncated": lambda data: data[:-4],
     "oversized": lambda data: data + bytes(4),
     "a byte too long": lambda data: data + bytes(1),
-    "byte-swapped": lambda data: struct.pack(">7i", *HEADER.values()) + data[28:],
-    "version 1 or 2": lambda data: b"24ka" + data[4:],
+    "byte-swapped": lambda data: np.frombuffer(data[:36], "<i4").byteswap().tobytes() + data[36:],
     "a header cut short": lambda data: data[:20],
+    "a header alone": lambda data: data[:256],
     "empty": lambda data: b"",
     "zeros": lambda data: bytes(len(data)),
     "noise": lambda data: b"\xff" * len(data),
+    "no magic": lambda data: b"ggml" + data[4:],
 }
 
 
+@pytest.mark.parametrize("version", [0, 1, 2])
 @pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT.keys())
-def test_a_file_unlike_its_header_is_refused_by_name(tmp_path: Path, spoil) -> None:
+def test_a_file_unlike_its_header_is_refused_by_name(tmp_path: Path, version: int, spoil) -> None:
     path = write(tmp_path / "model.bin")
+    path = rewrite(path, version, 8) if version else path
     path.write_bytes(spoil(path.read_bytes()))
-    with pytest.raises(UserError, match=r"model\.bin"):
+    with pytest.raises(UserError, match=rf"{path.name}.*(truncated|swapped|header)"):
         open_checkpoint(path)
 
 
-def test_later_versions_are_told_apart(tmp_path: Path) -> None:
-    path = tmp_path / "model.bin"
-    path.write_bytes(struct.pack("<2i", 0x616B3432, 1) + bytes(300))
-    with pytest.raises(UserError, match="only version 0 is read"):
+REFUSED = {
+    "version 3": (4, struct.pack("<i", 3), "of version 3, but only versions 0, 1 and 2 are read"),
+    "more than a flag": (36, b"\2", "says more in its header than llama2.c's version 2 does"),
+    "another program's": (41, b"\1", "says more in its header than llama2.c's version 2 does"),
+    "no group": (37, struct.pack("<i", 0), "groups of 0 numbers, which do not divide"),
+    "an odd group": (37, struct.pack("<i", 5), "groups of 5 numbers, which do not divide"),
+    "another group": (37, struct.pack("<i", 4), "its header asks for"),
+    "no heads": (20, struct.pack("<i", 0), "version-2 checkpoint: its header reads .* heads 0"),
+    "negative": (28, struct.pack("<i", -17), "its header reads .* vocabulary -17"),
+}
+
+
+@pytest.mark.parametrize("at, wrong, told", REFUSED.values(), ids=REFUSED.keys())
+def test_a_later_header_is_checked(tmp_path: Path, at: int, wrong: bytes, told: str) -> None:
+    path = rewrite(write(tmp_path / "model.bin"), 2, 8)
+    data = path.read_bytes()
+    path.write_bytes(data[:at] + wrong + data[at + len(wrong) :])
+    with pytest.raises(UserError, match=told):
+        open_checkpoint(path)
+
+
+def test_scales_at_the_end_are_noticed(tmp_path: Path) -> None:
+    """The file is as long as one whose scales stand behind each matrix."""
+    path = rewrite(write(tmp_path / "model.bin"), 2, 8, apart=True)
+    with pytest.raises(UserError, match="no scales where"):
         open_checkpoint(path)
 
 

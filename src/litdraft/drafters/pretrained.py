@@ -11,8 +11,9 @@ from pathlib import Path
 from litdraft.drafters.cached import Cached
 from litdraft.errors import UserError
 from litdraft.models.hub import local
+from litdraft.models.pieces import spelled
 from litdraft.models.shared import shared
-from litdraft.models.tokenizer import Tokenizer, open_tokenizer, same_tokens, spelled
+from litdraft.models.tokenizer import Tokenizer, open_tokenizer, same_tokens
 from litdraft.models.weights import load_any
 from litdraft.protocols import TargetSpec
 

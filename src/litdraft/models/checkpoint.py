@@ -11,7 +11,8 @@ from litdraft.models.llama import LlamaConfig
 
 
 class Part(NamedTuple):
-    """Some rows of one entry of Llama's state, in the file's own dtype, mapped from the file."""
+    """Some rows of one entry of Llama's state, in the file's own dtype, mapped from the file; a
+    quantized file's are dequantized to float32, one part at a time."""
 
     state: str
     first_row: int

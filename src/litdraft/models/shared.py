@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from litdraft.models.tokenizer import Tokenizer, spelled
+from litdraft.models.pieces import Tokenizer, spelled
 
 
 class Shared(NamedTuple):

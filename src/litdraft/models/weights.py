@@ -20,7 +20,7 @@ __all__ = ["Checkpoint", "Part", "load_any", "load_llama", "open_checkpoint", "s
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:
-    """Open a Hugging Face Llama folder or a llama2.c version-0 .bin by what the path is.
+    """Open a Hugging Face Llama folder or a llama2.c .bin by what the path is.
 
     Shapes, sizes and presence are checked here, from headers only; UserError if one is wrong.
     """
@@ -32,7 +32,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     given = "is neither" if path.exists() else "does not exist"
     raise UserError(
         f"{path} {given}: give a Hugging Face folder (config.json and safetensors) "
-        "or a llama2.c version-0 .bin"
+        "or a llama2.c .bin"
     )
 
 

@@ -1,0 +1,76 @@
+"""Two llama2.c checkpoints of one tokenizer, one drafting for the other: as they are, and after the
+drafter was trained on what the target writes.
+
+    python benchmarks/llama2c_pair.py            # a few minutes on two cores
+    python benchmarks/llama2c_pair.py --table    # the table of what is there
+
+A run whose report is there already is not made again; delete it below outputs/ to repeat it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from table import HEAD, rows
+
+SHARED = Path(os.environ.get("LITDRAFT_SHARED") or "../shared")
+RESULT = Path("benchmarks/results/llama2c_pair.json")
+NAME = "llama2c-pair"
+STORIES = [
+    f"{SHARED}/data/tinystories/{name}.txt"
+    for name in ("tinystories_v2gpt4_train_10klines", "tinystories_train_head_944KB")
+]
+PAIR = [
+    "experiment=llama2c",
+    f"target.path={SHARED}/targets/stories260K/stories260K.bin",
+    f"target.tokenizer={SHARED}/targets/stories260K/tok512.bin",
+    f"drafter.path={SHARED}/targets/llama2xs_279K/model.bin",
+    "data=text", f"data.path=[{','.join(STORIES)}]", "data.length=192",
+]  # fmt: skip
+TRAINING = [
+    "data.responses=target", "data.samples=3000", "optimizer.lr=2.0e-3", "trainer.max_steps=600",
+    "trainer.max_epochs=100", "probe_prompts=0",
+]  # fmt: skip
+
+
+def launch(*words: str) -> None:
+    print("python", *words, flush=True)
+    subprocess.run([sys.executable, *words], check=True)
+
+
+def make() -> None:
+    """Both reports, unless they are there, on the same prompts: the seed deals them out."""
+    before, run = Path("outputs") / f"{NAME}-before", Path("outputs") / NAME
+    if not (before / "report.json").exists():
+        launch("evaluate.py", f"name={before.name}", *PAIR, "prompts=64")
+    if not (run / "manifest.json").exists():
+        launch("train.py", f"name={NAME}", *PAIR, *TRAINING)
+    if not (run / "report.json").exists():
+        launch("evaluate.py", f"run={run}", "prompts=64")
+    told = {
+        name: json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        for name, folder in (("as it is", before), ("trained", run))
+    }
+    manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+    told["trained"]["training_seconds"] = manifest["training_seconds"]
+    RESULT.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--table", action="store_true", help="only print what is there")
+    if not parser.parse_args().table:
+        make()
+    print(HEAD)
+    print("|" + " --- |" * (HEAD.count("|") - 1))
+    for name, report in json.loads(RESULT.read_text(encoding="utf-8")).items():
+        print("\n".join(rows(report, name)))
+
+
+if __name__ == "__main__":
+    main()
