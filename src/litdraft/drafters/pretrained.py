@@ -16,7 +16,7 @@ from litdraft.protocols import TargetSpec
 
 
 class Pretrained(Cached):
-    """A Hugging Face folder or a llama2.c .bin, used as it is or trained on."""
+    """A Hugging Face or Meta folder or a llama2.c .bin, used as it is or trained on."""
 
     def __init__(self, spec: TargetSpec | None = None, path: str | Path | None = None) -> None:
         if path is None:

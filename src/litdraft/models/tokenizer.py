@@ -1,4 +1,5 @@
-"""Text to token ids and back: SentencePiece models and Hugging Face's tokenizer.json."""
+"""Text to token ids and back: SentencePiece models, Hugging Face's tokenizer.json, and Llama 3's
+tiktoken file."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ import tokenizers
 from litdraft.errors import UserError
 from litdraft.models.chat_template import ChatTemplate, find_template
 from litdraft.models.files import read_json, replacing
+from litdraft.models.tiktoken import BOS, EOS, is_tiktoken, read_tiktoken
 
 PADDING = 128  # the largest multiple that vocabularies are rounded up to
 
@@ -98,12 +100,7 @@ class HFTokenizer(Tokenizer):
     """A Hugging Face tokenizer.json; BOS and EOS are named by the files beside it."""
 
     def __init__(self, path: Path) -> None:
-        if not path.is_file():
-            raise UserError(f"{path} does not exist: give a tokenizer.json")
-        try:
-            self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises nothing narrower
-            raise UserError(f"{path} is not readable as a tokenizer.json ({error})") from error
+        self._tokenizer = self._read(path)
         added = self._tokenizer.get_added_tokens_decoder()
         self._special = {i: token.content for i, token in added.items() if token.special}
         self.size = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
@@ -129,6 +126,14 @@ class HFTokenizer(Tokenizer):
         kept = [i for i in ids if i not in self._special]
         return self._tokenizer.decode(kept, skip_special_tokens=False)
 
+    def _read(self, path: Path) -> tokenizers.Tokenizer:
+        if not path.is_file():
+            raise UserError(f"{path} does not exist: give a tokenizer.json")
+        try:
+            return tokenizers.Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises nothing narrower
+            raise UserError(f"{path} is not readable as a tokenizer.json ({error})") from error
+
     def _named(self, folder: Path, key: str) -> int | None:
         for path in (folder / "tokenizer_config.json", folder / "special_tokens_map.json"):
             name: Any = read_json(path).get(key) if path.exists() else None
@@ -142,23 +147,37 @@ class HFTokenizer(Tokenizer):
         return None
 
 
+class TiktokenTokenizer(HFTokenizer):
+    """Llama 3's tokenizer.model, with the ids and pieces of the same model's tokenizer.json."""
+
+    def _read(self, path: Path) -> tokenizers.Tokenizer:
+        return read_tiktoken(path)
+
+    def _named(self, folder: Path, key: str) -> int | None:
+        token: int = self._tokenizer.token_to_id({"bos_token": BOS, "eos_token": EOS}[key])
+        return token
+
+
 def _known(token: int) -> int | None:
     """SentencePiece's -1 says that there is no such token."""
     return token if token >= 0 else None
 
 
 def open_tokenizer(path: str | Path) -> Tokenizer:
-    """A SentencePiece `.model`, a tokenizer.json, or a folder of either (the former first)."""
+    """A SentencePiece or tiktoken `.model`, a tokenizer.json, or a folder of one (the former
+    first)."""
     path = Path(path).expanduser()
     if path.is_dir():
         inside = (path / "tokenizer.model", path / "tokenizer.json")
         path = next((file for file in inside if file.is_file()), path)
     if path.suffix == ".model":
+        if is_tiktoken(path):
+            return TiktokenTokenizer(path)
         return SentencePieceTokenizer(path)
     if path.suffix == ".json":
         return HFTokenizer(path)
     raise UserError(
-        f"{path} is no tokenizer: give a SentencePiece .model, a tokenizer.json, "
+        f"{path} is no tokenizer: give a SentencePiece or tiktoken .model, a tokenizer.json, "
         "or a folder that holds a tokenizer.model or a tokenizer.json"
     )
 
