@@ -7,14 +7,12 @@ some columns of every matrix, and the whole of every norm.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from litdraft.errors import UserError
 from litdraft.models.checkpoint import Part
@@ -23,14 +21,13 @@ from litdraft.models.hf_config import Keys
 from litdraft.models.llama import LlamaConfig
 from litdraft.models.llama2c import half_rotation
 from litdraft.models.meta_params import ends, read_params
+from litdraft.models.meta_shards import SHARDS, Shards, everywhere, load_shards
 
-PARAMS, SHARDS = "params.json", "consolidated.*.pth"
+PARAMS = "params.json"
 EMBEDDING, HEAD, NORM = "tok_embeddings.weight", "output.weight", "norm.weight"
 QUERIES, GATE = "layers.0.attention.wq.weight", "layers.0.feed_forward.w1.weight"
 UNUSED = "rope.freqs"  # Llama 2's rotary frequencies: Llama computes its own
 FLOATS = frozenset({torch.float64, torch.float32, torch.float16, torch.bfloat16})
-
-Shards = dict[Path, dict[str, Tensor]]
 
 
 class Place(NamedTuple):
@@ -59,7 +56,8 @@ class MetaFolder:
     def parts(self) -> Iterator[Part]:
         for place in layout(self.config):
             for number, shard in enumerate(self.shards.values()):
-                values = half_rotation(shard[place.name], place.heads // len(self.shards))
+                values = shard[place.name]
+                values = half_rotation(values, place.heads * len(values) // place.shape[0])
                 # A dimension that is not split is whole in every shard, and begins at 0 again.
                 first_row, *columns = (
                     number * size % whole
@@ -100,11 +98,11 @@ def is_meta(folder: Path) -> bool:
 def open_meta(folder: Path) -> MetaFolder:
     """Map the shards and hold them against params.json; UserError unless they agree."""
     keys = Keys(folder / PARAMS, read_json(folder / PARAMS))
-    shards = {path: _load(path) for path in _paths(folder)}
+    shards = load_shards(folder)
     _check_count(keys, shards)
     # Rows, however they are split: numbers by width. The shapes are checked below.
     vocabulary, inner = (
-        sum(tensor.numel() for tensor in _everywhere(shards, name)) // keys.count("dim")
+        sum(tensor.numel() for tensor in everywhere(shards, name)) // keys.count("dim")
         for name in (EMBEDDING, GATE)
     )
     config = read_params(keys, vocabulary, inner, _tied(shards))
@@ -120,46 +118,12 @@ def open_meta(folder: Path) -> MetaFolder:
     return MetaFolder(folder.resolve().name, config, *ends(vocabulary), shards)
 
 
-def _paths(folder: Path) -> list[Path]:
-    """The shards, whose numbers count from 00."""
-    found = sorted(folder.glob(SHARDS))
-    if not found:
-        raise UserError(f"{folder} holds {PARAMS}, but no consolidated.00.pth: no weights are read")
-    for number, path in enumerate(found):
-        if path.name != (expected := f"consolidated.{number:02}.pth"):
-            raise UserError(f"{folder} holds {path.name}, but no {expected}: restore all shards")
-    return found
-
-
-def _load(path: Path) -> dict[str, Tensor]:
-    try:
-        tensors = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except pickle.UnpicklingError:
-        tensors = None  # what weights_only refuses, or no pickle at all
-    except (OSError, RuntimeError, EOFError) as error:
-        raise UserError(f"{path} is not readable as torch's .pth: restore the file") from error
-    if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
-        raise UserError(
-            f"{path} holds other things than named tensors, and nothing else is unpickled: "
-            "give the weights alone"
-        )
-    return tensors
-
-
-def _everywhere(shards: Shards, name: str) -> list[Tensor]:
-    """A tensor of every shard; UserError if one lacks it."""
-    for path, tensors in shards.items():
-        if name not in tensors:
-            raise UserError(f"{path} holds no tensor {name}, which {PARAMS} asks for")
-    return [tensors[name] for tensors in shards.values()]
-
-
 def _check_count(keys: Keys, shards: Shards) -> None:
     """UserError if dim is not the tensors' width, or says that there were more shards."""
     width = keys.count("dim")
-    if (shape := list(_everywhere(shards, NORM)[0].shape)) != [width]:
+    if (shape := list(everywhere(shards, NORM)[0].shape)) != [width]:
         raise keys.error("dim", f"the width of {NORM}, whose shape is {shape}")
-    needed = width * width // max(_everywhere(shards, QUERIES)[0].numel(), 1)
+    needed = width * width // max(everywhere(shards, QUERIES)[0].numel(), 1)
     if needed > len(shards):
         raise UserError(
             f"{keys.path.parent} holds {len(shards)} of {needed} shards: "
@@ -180,9 +144,9 @@ def _check(place: Place, shards: Shards, folder: Path) -> None:
 
     The shape alone tells how it was split: Llama 2's embedding by columns, Llama 3's by rows.
     """
-    tensors = _everywhere(shards, place.name)
-    shapes = dict.fromkeys(tuple(tensor.shape) for tensor in tensors)
-    if len(shapes) > 1 or place.shape not in _wholes(*shapes, len(shards)):
+    tensors = everywhere(shards, place.name)
+    shapes = dict.fromkeys(tensor.shape for tensor in tensors)
+    if len(shapes) > 1 or place.shape not in _wholes(tensors[0].shape, len(shards)):
         raise UserError(
             f"{folder}: {place.name} has shape {' and '.join(str(list(s)) for s in shapes)} in "
             f"its {len(shards)} .pth, but {PARAMS} asks for {list(place.shape)} in all"

@@ -154,7 +154,7 @@ class TiktokenTokenizer(HFTokenizer):
         return read_tiktoken(path)
 
     def _named(self, folder: Path, key: str) -> int | None:
-        token: int = self._tokenizer.token_to_id({"bos_token": BOS, "eos_token": EOS}[key])
+        token: int | None = self._tokenizer.token_to_id(BOS if key == "bos_token" else EOS)
         return token
 
 
