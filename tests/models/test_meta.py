@@ -260,7 +260,7 @@ BROKEN_KEYS: dict[str, tuple[dict[str, Any], str]] = {
     "dim": ({"dim": 64}, r"dim is 64, but must be the width of norm\.weight, .*\[32\]"),
     "heads": ({"n_heads": 3}, r"dim is 32, but must be a multiple of 6"),
     "key heads": ({"n_kv_heads": 3}, "n_kv_heads is 3, but must be a divisor"),
-    "fewer key heads": ({"n_kv_heads": 2}, r"wk\.weight.* \[8, 32\] in its 2 \.pth.* \[8, 32\] in all"),
+    "fewer key heads": ({"n_kv_heads": 2}, r"wk\.weight.* \[8, 32\] in its 2 .* \[8, 32\] in all"),
     "fewer layers": ({"n_layers": 1}, r"holds layers\.1\.attention.*, for which"),
     "more layers": ({"n_layers": 3}, r"holds no tensor layers\.2\.attention"),
     "vocabulary": ({"vocab_size": 25}, "vocab_size is 25, but must be -1 or 24"),
