@@ -53,6 +53,7 @@ def needed(group: str, name: str, little: Path) -> list[str]:
         ("target", "llama"): [f"target.path={target}"],
         ("target", "llama32_1b"): [f"target.path={target}"],
         ("target", "llama2c"): [f"target.path={target}", f"target.tokenizer={target}"],
+        ("target", "meta"): [f"target.path={little / 'meta'}", "target.context=256"],
         ("drafter", "pretrained"): [f"drafter.path={target}"],
         ("data", "text"): [f"data.path={text}"],
         ("data", "mixture"): [f"data.parts.stories.path={text}"],

@@ -159,7 +159,7 @@ print((max(peak) - start) / sum(4 * weight.numel() for weight in model.parameter
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
 def test_loading_shards_holds_the_weights_once(tmp_path: Path) -> None:
     shape = {"width": 512, "heads": 8, "kv_heads": 4, "head_width": 64, "inner": 1536}
-    large = save_meta(made(**shape, vocabulary=4096, layers=8, tied=False), tmp_path / "large", 4)
+    large = save_meta(made(**shape, vocabulary=4096, layers=6, tied=False), tmp_path / "large", 4)
     small = save_meta(made(), tmp_path / "small", 4)
     words = [sys.executable, "-c", LOADING, str(large), str(small)]
     told = subprocess.run(words, capture_output=True, text=True, check=True)
