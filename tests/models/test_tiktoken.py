@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import regex
+import regex  # type: ignore[import-untyped]
 
 from litdraft.errors import UserError
 from litdraft.models.tiktoken import PATTERN
@@ -49,8 +49,8 @@ def train(text: str, merges: int) -> dict[bytes, int]:
     while len(ranks) < 256 + merges:
         pairs: Counter[tuple[bytes, bytes]] = Counter()
         for word, parts in pieces.items():
-            for pair in pairwise(parts):
-                pairs[pair] += words[word]
+            for one, other in pairwise(parts):
+                pairs[one, other] += words[word]
         joined = b"".join(max(pairs, key=lambda pair: (pairs[pair], pair)))
         ranks.setdefault(joined, len(ranks))
         for parts in pieces.values():
