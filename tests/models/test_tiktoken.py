@@ -51,7 +51,7 @@ def train(text: str, merges: int) -> dict[bytes, int]:
         for word, parts in pieces.items():
             for one, other in pairwise(parts):
                 pairs[one, other] += words[word]
-        joined = b"".join(max(pairs, key=lambda pair: (pairs[pair], pair)))
+        joined = b"".join(max((count, pair) for pair, count in pairs.items())[1])
         ranks.setdefault(joined, len(ranks))
         for parts in pieces.values():
             join(parts, joined)
@@ -174,7 +174,7 @@ BROKEN = {
     "a line cut short": (lambda lines: [*lines[:-1], b"IQ=="], "line 376 is no token in base64"),
     "no base64": (lambda lines: [*lines[:9], b"!!! 9", *lines[10:]], "line 10 is no token"),
     "no rank": (lambda lines: [*lines[:9], b"IQ== nine", *lines[10:]], "line 10 is no token"),
-    "a hole": (lambda lines: [*lines[:300], *lines[301:]], "375 tokens, but other ranks"),
+    "a hole": (lambda lines: [*lines[:300], *lines[301:]], "375 tokens, but their ranks"),
     "a byte missing": (lambda lines: [b"YWJj 0", *lines[1:]], "no token for the byte 33"),
 }
 

@@ -42,8 +42,8 @@ def read_tiktoken(path: Path) -> tokenizers.Tokenizer:
     """The byte-level BPE of a file, in the letters that a tokenizer.json has for bytes.
 
     tiktoken joins the neighbours whose bytes together have the lowest rank, so every cut of a token
-    into two tokens is a merge (Llama 3's tokenizer.json has the same ones). UserError if a line or
-    a rank is missing.
+    into two tokens is a merge (transformers' TikTokenConverter takes the same ones). UserError if a
+    line or a rank is missing.
     """
     ranks = _ranks(path)
     letters = _letters()
@@ -74,7 +74,10 @@ def _ranks(path: Path) -> dict[bytes, int]:
                 f"{path}: line {number} is no token in base64 and its rank: restore the file"
             ) from None
     if sorted(ranks.values()) != list(range(len(ranks))):
-        raise UserError(f"{path} has {len(ranks)} tokens, but other ranks than 0 to as many")
+        raise UserError(
+            f"{path} has {len(ranks)} tokens, but their ranks are not 0 to {len(ranks) - 1}: "
+            "restore the file"
+        )
     if lost := [byte for byte in range(256) if bytes([byte]) not in ranks]:
         raise UserError(f"{path} has no token for the byte {lost[0]}: restore the file")
     return ranks

@@ -148,7 +148,7 @@ class HFTokenizer(Tokenizer):
 
 
 class TiktokenTokenizer(HFTokenizer):
-    """Llama 3's tokenizer.model, with the ids and pieces of the same model's tokenizer.json."""
+    """Llama 3's tokenizer.model, with the ids and pieces of Llama 3.1's tokenizer.json."""
 
     def _read(self, path: Path) -> tokenizers.Tokenizer:
         return read_tiktoken(path)
