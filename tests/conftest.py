@@ -10,6 +10,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GOMP_SPINCOUNT"] = "10000"  # as the entry points do
 
 import random
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -41,8 +42,9 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def little(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A target as users have them: a Hugging Face folder of random weights with a tokenizer, and
-    beside it `text/`, the words it was trained on."""
+    beside it `meta/`, the same as Meta would write it, and `text/`, the words it was trained on."""
     from tests.fakes import random_llama
+    from tests.models.meta_files import save_meta
 
     from litdraft.models.hf_folder import save_hf_folder
     from litdraft.models.tokenizer import train_sentencepiece
@@ -58,4 +60,5 @@ def little(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = train_sentencepiece(texts, 320, root / "tokenizer.model")
     model = random_llama(vocabulary=tokenizer.size, context=256)
     save_hf_folder(model, root / "target", torch.float32, 1, (2,), [root / "tokenizer.model"])
+    shutil.copy(root / "tokenizer.model", save_meta(model, root / "meta", 2))
     return root

@@ -51,6 +51,7 @@ def needed(group: str, name: str, little: Path) -> list[str]:
     target, text = little / "target", little / "text"
     return {
         ("target", "llama"): [f"target.path={target}"],
+        ("target", "hf_causal"): [f"target.path={target}"],
         ("target", "llama32_1b"): [f"target.path={target}"],
         ("target", "llama2c"): [f"target.path={target}", f"target.tokenizer={target}"],
         ("experiment", "llama2c"): [
@@ -58,6 +59,7 @@ def needed(group: str, name: str, little: Path) -> list[str]:
             f"target.tokenizer={target}",
             f"drafter.path={target}",
         ],
+        ("target", "meta"): [f"target.path={little / 'meta'}", "target.context=256"],
         ("drafter", "pretrained"): [f"drafter.path={target}"],
         ("data", "text"): [f"data.path={text}"],
         ("data", "mixture"): [f"data.parts.stories.path={text}"],

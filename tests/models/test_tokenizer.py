@@ -209,14 +209,15 @@ class Sized(Tokenizer):
 
 
 @pytest.mark.parametrize(
-    "size, vocabulary", [(512, 512), (32000, 32000), (32001, 32008), (32003, 32128), (50257, 50304)]
+    "size, vocabulary",
+    [(512, 512), (32000, 32000), (32001, 32008), (32003, 32128), (50257, 50304), (50295, 51200)],
 )
 def test_a_vocabulary_may_be_rounded_up(size: int, vocabulary: int) -> None:
     check_tokenizer(Sized(size), vocabulary)
 
 
 @pytest.mark.parametrize(
-    "size, vocabulary", [(512, 511), (32000, 512), (512, 32000), (512, 641), (32000, 32256)]
+    "size, vocabulary", [(512, 511), (32000, 512), (512, 32000), (512, 641), (32000, 33000)]
 )
 def test_another_vocabulary_is_refused_with_both_sizes(size: int, vocabulary: int) -> None:
     with pytest.raises(UserError, match=rf"{size} pieces.*{vocabulary}"):

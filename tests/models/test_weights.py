@@ -367,5 +367,5 @@ def test_a_path_that_is_no_checkpoint_is_told_what_would_be(tmp_path: Path) -> N
     with pytest.raises(UserError, match=r"nowhere does not exist.*Hugging Face folder.*\.bin"):
         open_checkpoint(tmp_path / "nowhere")
     (tmp_path / "model.gguf").touch()
-    with pytest.raises(UserError, match=r"model\.gguf is neither"):
+    with pytest.raises(UserError, match=r"model\.gguf is none"):
         open_checkpoint(tmp_path / "model.gguf")

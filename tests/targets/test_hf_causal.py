@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from tests.fakes import lstm, random_target
+from tests.loading import held_while_opening
 from tests.statistic import pair_statistic
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
@@ -102,9 +103,7 @@ def test_greedy_decoding_equals_generate(kind: str) -> None:
 
 def test_sampled_text_has_the_targets_distribution() -> None:
     """Of a model that caps its logits, over a vocabulary of five without an end."""
-    model = proven(
-        network("gemma2", vocab_size=5, pad_token_id=0, num_hidden_layers=2), 128, "random"
-    )
+    model = network("gemma2", vocab_size=5, pad_token_id=0, num_hidden_layers=2)
     assert pair_statistic(HFCausalTarget(proven(model, 128, "random"), "random")) < 1
 
 
@@ -256,3 +255,20 @@ def test_any_architecture_drafts(tmp_path: Path) -> None:
     assert (drafter.unembed(states_nC, 0) - wanted).abs().max() < 1e-4
     drafter.unembed(states_nC, 0).sum().backward()
     assert all(weight.grad is not None for weight in drafter.parameters())
+
+
+@pytest.mark.parametrize("kind", ["hf_causal.HFCausalTarget", "llama.LlamaTarget"])
+def test_opening_half_a_gigabyte_holds_it_once(tmp_path: Path, kind: str) -> None:
+    """In two files, as large models come."""
+    sizes = {"hidden_size": 1024, "intermediate_size": 4096, "vocab_size": 16_000, "head_dim": 64}
+    config = AutoConfig.for_model("llama", **{**PLAIN, **sizes, "num_hidden_layers": 6})
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    model = model.to_empty(device="cpu")
+    for weight in model.parameters():
+        weight.data.fill_(0.01)
+    model.save_pretrained(tmp_path / "large", max_shard_size="300MB")
+    del model
+    small = saved(tmp_path / "small", "llama")
+    assert len(list((tmp_path / "large").glob("*.safetensors"))) > 1
+    assert 0.9 < held_while_opening(kind, tmp_path / "large", small) < 1.1

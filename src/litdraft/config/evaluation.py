@@ -108,12 +108,16 @@ def _compiled(bench: Bench, k: int, prompts: Sequence[Sequence[int]]) -> bool:
     if wish != "auto":
         return wish == "true"
     calls = 2 * config.repeats * len(prompts) / config.batch  # greedy and sampled
-    worth = bool(prompts) and bench.target.compiles and worth_compiling(
-        Autoregress(bench.target, sampling_of(config), config.seed),
-        Speculate(bench.target, bench.drafter, k, sampling_of(config), config.seed),
-        prompts[: config.batch],
-        config.max_new_tokens,
-        calls,
+    worth = (
+        bool(prompts)
+        and bench.target.compiles
+        and worth_compiling(
+            Autoregress(bench.target, sampling_of(config), config.seed),
+            Speculate(bench.target, bench.drafter, k, sampling_of(config), config.seed),
+            prompts[: config.batch],
+            config.max_new_tokens,
+            calls,
+        )
     )
     return bool(bench.fabric.broadcast(worth))
 

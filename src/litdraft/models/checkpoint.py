@@ -11,12 +11,20 @@ from litdraft.models.llama import LlamaConfig
 
 
 class Part(NamedTuple):
-    """Some rows of one entry of Llama's state, in the file's own dtype, mapped from the file; a
-    quantized file's are dequantized to float32, one part at a time."""
+    """Some rows and columns of one entry of Llama's state, in the file's own dtype, mapped from the
+    file; a quantized file's are dequantized to float32, one part at a time."""
 
     state: str
     first_row: int
     values: Tensor
+    first_column: int = 0
+
+    @property
+    def place(self) -> tuple[slice, ...]:
+        """What it fills of the entry."""
+        starts = (self.first_row, self.first_column)
+        sizes = self.values.shape  # a norm has no columns
+        return tuple(slice(at, at + size) for at, size in zip(starts, sizes, strict=False))
 
 
 class Checkpoint(Protocol):

@@ -1,4 +1,4 @@
-"""Text to token ids and back: files of SentencePiece, Hugging Face and llama2.c."""
+"""Text to token ids and back: files of SentencePiece, Hugging Face, llama2.c and tiktoken."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from litdraft.models.files import read_json, replacing
 from litdraft.models.hub import local
 from litdraft.models.llama2c_tokenizer import Llama2CTokenizer
 from litdraft.models.pieces import Tokenizer, spelled
+from litdraft.models.tiktoken import BOS, EOS, is_tiktoken, read_tiktoken
 
 __all__ = ["Tokenizer", "check_tokenizer", "open_tokenizer", "same_tokens", "train_sentencepiece"]
 
@@ -58,12 +59,7 @@ class HFTokenizer(Tokenizer):
     """A Hugging Face tokenizer.json; BOS and EOS are named by the files beside it."""
 
     def __init__(self, path: Path) -> None:
-        if not path.is_file():
-            raise UserError(f"{path} does not exist: give a tokenizer.json")
-        try:
-            self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises nothing narrower
-            raise UserError(f"{path} is not readable as a tokenizer.json ({error})") from error
+        self._tokenizer = self._read(path)
         added = self._tokenizer.get_added_tokens_decoder()
         self._special = {i: token.content for i, token in added.items() if token.special}
         self.size = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
@@ -92,6 +88,14 @@ class HFTokenizer(Tokenizer):
         kept = [i for i in ids if i not in self._special]
         return self._tokenizer.decode(kept, skip_special_tokens=False)
 
+    def _read(self, path: Path) -> tokenizers.Tokenizer:
+        if not path.is_file():
+            raise UserError(f"{path} does not exist: give a tokenizer.json")
+        try:
+            return tokenizers.Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises nothing narrower
+            raise UserError(f"{path} is not readable as a tokenizer.json ({error})") from error
+
     def _named(self, folder: Path, key: str) -> int | None:
         for path in (folder / "tokenizer_config.json", folder / "special_tokens_map.json"):
             name: Any = read_json(path).get(key) if path.exists() else None
@@ -105,26 +109,40 @@ class HFTokenizer(Tokenizer):
         return None
 
 
+class TiktokenTokenizer(HFTokenizer):
+    """Llama 3's tokenizer.model, with the ids and pieces of Llama 3.1's tokenizer.json."""
+
+    def _read(self, path: Path) -> tokenizers.Tokenizer:
+        return read_tiktoken(path)
+
+    def _named(self, folder: Path, key: str) -> int | None:
+        token: int | None = self._tokenizer.token_to_id(BOS if key == "bos_token" else EOS)
+        return token
+
+
 def _known(token: int) -> int | None:
     """SentencePiece's -1 says that there is no such token."""
     return token if token >= 0 else None
 
 
 def open_tokenizer(path: str | Path) -> Tokenizer:
-    """A SentencePiece `.model`, a tokenizer.json, llama2.c's tokenizer `.bin`, or a folder of one
-    of the first two (in that order); OWNER/NAME is a folder of the hub's."""
+    """A SentencePiece or tiktoken `.model`, a tokenizer.json, llama2.c's tokenizer `.bin`, or a
+    folder of one of the first three (in that order); OWNER/NAME is a folder of the hub's."""
     path = local(path)
     if path.is_dir():
         inside = (path / "tokenizer.model", path / "tokenizer.json")
         path = next((file for file in inside if file.is_file()), path)
     if path.suffix == ".model":
+        if is_tiktoken(path):
+            return TiktokenTokenizer(path)
         return SentencePieceTokenizer(path)
     if path.suffix == ".json":
         return HFTokenizer(path)
     if path.suffix == ".bin":
         return Llama2CTokenizer(path)
     raise UserError(
-        f"{path} is no tokenizer: give a SentencePiece .model, a tokenizer.json, llama2.c's .bin, "
+        f"{path} is no tokenizer: give a SentencePiece or tiktoken .model, a tokenizer.json, "
+        "llama2.c's .bin, "
         "or a folder that holds a tokenizer.model or a tokenizer.json"
     )
 
@@ -150,7 +168,6 @@ def same_tokens(one: Tokenizer, other: Tokenizer) -> int | None:
         if spelled(one, token) != spelled(other, token):
             return token
     return None if one.size == other.size else shorter
-
 
 
 def train_sentencepiece(texts: Iterable[str], vocabulary: int, path: str | Path) -> Tokenizer:

@@ -29,19 +29,20 @@ class LlamaTarget(Frozen):
         dtype: torch.dtype | None = torch.float32,
         device: torch.device | str = "cpu",
         fused: bool = False,
+        context: int | None = None,
     ) -> LlamaTarget:
-        """A Hugging Face folder or a llama2.c .bin; UserError if it is neither.
+        """A Hugging Face or Meta folder or a llama2.c .bin; UserError if it is none of them.
 
         dtype None keeps the weights as they are stored, or in float32 where a CPU is faster with
         it. `fused` is for decoding: a CPU then reads by the fused step where it can be built.
+        `context` positions instead of as many as the checkpoint says.
         """
         checkpoint = open_checkpoint(path)
         device = torch.device(device)
         if dtype is None:
             dtype = dtype_of(next(iter(checkpoint.parts())).values.dtype, device, fused)
-        target = cls(
-            load_llama(checkpoint, dtype, device), checkpoint.name, checkpoint.bos, checkpoint.eos
-        )
+        model = load_llama(checkpoint, dtype, device, context)
+        target = cls(model, checkpoint.name, checkpoint.bos, checkpoint.eos)
         if fused and usable(device, dtype):
             target.fuse()
         return target
