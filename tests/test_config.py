@@ -46,13 +46,18 @@ def names(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
+BY_PATH = (
+    "hf_causal", "llama2_7b", "llama31_8b", "llama32_1b", "llama32_3b", "smollm2", "qwen3",
+    "mistral_7b", "gemma3",
+)  # fmt: skip
+
+
 def needed(group: str, name: str, little: Path) -> list[str]:
     """Values for what a file leaves open."""
     target, text = little / "target", little / "text"
     return {
         ("target", "llama"): [f"target.path={target}"],
-        ("target", "hf_causal"): [f"target.path={target}"],
-        ("target", "llama32_1b"): [f"target.path={target}"],
+        **{("target", some): [f"target.path={target}"] for some in BY_PATH},
         ("target", "llama2c"): [f"target.path={target}", f"target.tokenizer={target}"],
         ("experiment", "llama2c"): [
             f"target.path={target}",

@@ -41,7 +41,8 @@ class Slots:
 
     def store(self, stored_BTHE: Tensor, new_BPHE: Tensor) -> Tensor:
         """Write new entries where `place` said; all of the layer's that may be seen, BTHE."""
-        stored_BTHE.flatten(0, 1).index_copy_(0, self._slots_n, new_BPHE.flatten(0, 1))
+        slots_n = self._slots_n.to(stored_BTHE.device)  # elsewhere, where layers stand apart
+        stored_BTHE.flatten(0, 1).index_copy_(0, slots_n, new_BPHE.flatten(0, 1))
         return stored_BTHE[:, : self._within]
 
     def within(self, slots: int) -> None:

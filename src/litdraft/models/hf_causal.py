@@ -43,14 +43,19 @@ class HFCausal(nn.Module):
         self._backbone = next(
             n for n, c in model.named_children() if isinstance(c, PreTrainedModel)
         )
-        backbone = getattr(model, self._backbone)
-        blocks = _blocks(backbone, model.config.get_text_config().num_hidden_layers)
+        blocks = _blocks(self.backbone, model.config.get_text_config().num_hidden_layers)
         self.config = Sizes(head.shape[0], head.shape[1], len(blocks), context)
         # What follows is outside of the module registry: it is the model's, and saved once.
         self.__dict__.update(_blocks=blocks, _said=_Said())
         self.__dict__["_unembedding"] = self._standing_in(head=None)
-        self._positioned = "position_ids" in inspect.signature(backbone.forward).parameters
+        self._positioned = "position_ids" in inspect.signature(self.backbone.forward).parameters
         attend(model)
+
+    @property
+    def backbone(self) -> nn.Module:
+        """Everything but what makes logits."""
+        backbone: nn.Module = getattr(self.model, self._backbone)
+        return backbone
 
     @property
     def device(self) -> torch.device:
@@ -86,10 +91,13 @@ class HFCausal(nn.Module):
                 positions_BP = positions_BP - start_BP
         placed = {"position_ids": positions_BP} if self._positioned else {}
         with self._tapped(taps) as tapped:
-            told = getattr(self.model, self._backbone)(
+            told = self.backbone(
                 input_ids=tokens_BP, past_key_values=cache, use_cache=cache is not None, **placed
             )
-        return told[0], torch.cat([tapped[tap] for tap in sorted(taps)], -1) if taps else None
+        hidden_BPD = told[0].to(tokens_BP.device)  # a model may be spread over several
+        return hidden_BPD, torch.cat(
+            [tapped[tap].to(hidden_BPD.device) for tap in sorted(taps)], -1
+        ) if taps else None
 
     def embed(self, tokens: Tensor) -> Tensor:
         embedded: Tensor = self.model.get_input_embeddings()(tokens)
@@ -128,7 +136,7 @@ class HFCausal(nn.Module):
             logits: Tensor = model(use_cache=False).logits
         finally:
             said.hidden = None
-        return logits.reshape(*shape[:-1], -1)
+        return logits.reshape(*shape[:-1], -1).to(hidden_nD.device)
 
     @contextlib.contextmanager
     def _tapped(self, taps: tuple[int, ...]) -> Iterator[dict[int, Tensor]]:

@@ -44,22 +44,28 @@ def open_hf(
     device: torch.device,
     dtype_of: Callable[[torch.dtype], torch.dtype],
     context: int | None = None,
+    devices: str | None = None,
 ) -> Opened:
     """A folder's model, or one of the hub's, tried.
 
-    dtype_of says in which type to load what is stored in another. UserError for what is no causal
-    model, cannot roll back, is pickled, quantized by others, incomplete, or does not fit.
+    dtype_of says in which type to load what is stored in another; devices, where given, how
+    accelerate places it. UserError for what is no causal model, cannot roll back, is pickled,
+    quantized by others, incomplete, or does not fit.
     """
     folder = local(path)
     config, kind = _config_of(folder)
     _, stored = read_headers(folder)
     text = config.get_text_config()
     dtype = dtype_of(text.dtype or torch.float32)
-    check_fits(folder.name, dtype.itemsize * sum(prod(s.shape) for s in stored.values()), device)
+    if devices is None:  # otherwise accelerate knows what fits where
+        size = sum(prod(part.shape) for part in stored.values())
+        check_fits(folder.name, dtype.itemsize * size, device)
     context = context or next((getattr(text, n) for n in CONTEXT if hasattr(text, n)), None)
     if context is None:
         raise UserError(f"{folder}/config.json names no context: give target.context=N tokens")
-    model = _load(kind, folder, dtype, device)
+    model = _load(kind, folder, dtype, devices)
+    if devices is None:
+        model.to(device)
     bos, eos = read_ends(folder, model.get_output_embeddings().weight.shape[0])
     name = folder.resolve().name if folder == Path(path).expanduser() else str(path)
     return Opened(proven(model, context, name), name, bos, eos)
@@ -94,7 +100,7 @@ def _config_of(folder: Path) -> tuple[Any, Any]:
     return config, kind
 
 
-def _load(kind: Any, folder: Path, dtype: torch.dtype, device: torch.device) -> Any:
+def _load(kind: Any, folder: Path, dtype: torch.dtype, devices: str | None) -> Any:
     try:
         with _quiet():
             model, told = kind.from_pretrained(
@@ -105,8 +111,9 @@ def _load(kind: Any, folder: Path, dtype: torch.dtype, device: torch.device) -> 
                 attn_implementation="eager",
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # told below, in a sentence
+                device_map=devices,
             )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{folder} cannot be loaded as {kind.__name__} ({reason})") from error
     wrong = sorted(told["missing_keys"]) + sorted(name for name, *_ in told["mismatched_keys"])
@@ -115,7 +122,7 @@ def _load(kind: Any, folder: Path, dtype: torch.dtype, device: torch.device) -> 
             f"{folder} lacks {wrong[0]} as {kind.__name__} asks for it, or has it in another "
             "shape: restore the weights"
         )
-    return model.to(device).eval()
+    return model.eval()
 
 
 @contextmanager

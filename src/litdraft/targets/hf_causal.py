@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from litdraft.models.hf_open import open_hf
+from litdraft.models.quantize import quantize_weights
 from litdraft.targets.frozen import Frozen, dtype_of
 
 
@@ -24,11 +26,23 @@ class HFCausalTarget(Frozen):
         device: torch.device | str = "cpu",
         fused: bool = False,
         context: int | None = None,
+        quantize: str | None = None,
+        devices: str | None = None,
     ) -> HFCausalTarget:
         """UserError if it is none. dtype None keeps what is stored, or float32 on a CPU; `fused`
-        changes nothing here; `context` is for models whose config.json names none."""
+        changes nothing here; `context` is for models whose config.json names none; devices=auto
+        spreads layers over all there are; `quantize` makes the backbone's weights int8 or int4."""
         device = torch.device(device)
         opened = open_hf(
-            path, device, lambda stored: dtype or dtype_of(stored, device, fused=False), context
+            path,
+            device,
+            lambda stored: dtype or dtype_of(stored, device, fused=False),
+            context,
+            devices,
         )
-        return cls(*opened)
+        target = cls(*opened)
+        if quantize is not None:
+            quantize_weights(opened.model.backbone, quantize)
+            told = f"{target.spec.fingerprint}-{quantize}"
+            target.spec = replace(target.spec, fingerprint=told)
+        return target
