@@ -10,10 +10,18 @@ from typing import Any
 import pytest
 import torch
 from tests.fakes import lstm, random_target
-from tests.loading import held_while_opening
+from tests.foreign import (
+    ARCHITECTURES,
+    PROMPTS,
+    TOKENS,
+    VOCABULARY,
+    WINDOW,
+    network,
+    saved,
+)
 from tests.statistic import pair_statistic
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig
 
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.speculate import Speculate
@@ -21,55 +29,12 @@ from litdraft.drafters.lookup import Lookup
 from litdraft.drafters.lstm import LSTM
 from litdraft.drafters.pretrained import Pretrained
 from litdraft.errors import UserError
-from litdraft.models import room
 from litdraft.models.hf_open import proven
 from litdraft.models.tokenizer import open_tokenizer
 from litdraft.protocols import Lesson
 from litdraft.sampling import Sampling
 from litdraft.targets.hf_causal import HFCausalTarget
 from litdraft.targets.llama import LlamaTarget
-
-VOCABULARY, TOKENS, WINDOW = 61, 24, 6
-PROMPTS = [[1, 5, 6, 7, 5, 6, 7, 5], [1, 9, 4], [1, 3, 4, 3, 4, 3, 4, 8, 2, 3, 4]]
-PLAIN = {
-    "vocab_size": VOCABULARY, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3,
-    "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128,
-    "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0,
-}  # fmt: skip
-ALTERNATING = {"layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}
-ARCHITECTURES: dict[str, dict[str, Any]] = {
-    "llama": {},
-    "mistral": {"sliding_window": WINDOW},
-    "qwen2": {},
-    "qwen3": {"head_dim": 12},
-    "gemma2": {"sliding_window": WINDOW, "query_pre_attn_scalar": 8, "head_dim": 8},
-    "gemma3_text": {"sliding_window": WINDOW, "head_dim": 8, **ALTERNATING},
-    "gpt2": {},
-    "phi": {"num_key_value_heads": 4},
-    "gpt_neox": {},
-    "falcon": {"alibi": False},
-    "bloom": {},  # a bias for each key instead of positions
-    "opt": {"ffn_dim": 48, "word_embed_proj_dim": 32},
-    "olmo2": {},
-    "cohere": {"logit_scale": 0.3},
-    "granite": {"logits_scaling": 3.0, "embedding_multiplier": 2.0, "residual_multiplier": 0.5},
-    "stablelm": {},
-    "mixtral": {"num_local_experts": 4},
-}
-
-
-def network(kind: str, dtype: torch.dtype = torch.float64, **sizes: Any) -> Any:
-    torch.manual_seed(0)
-    config = AutoConfig.for_model(kind, **{**PLAIN, **ARCHITECTURES.get(kind, {}), **sizes})
-    config._experts_implementation = "eager"  # the grouped product knows no float64
-    model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="eager")
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if weight.dim() > 1:
-                weight.normal_(std=0.2 if weight.shape[0] == config.vocab_size else 0.6)
-            else:
-                weight.normal_(0.0 if name.endswith("bias") else 1.0, 0.1)
-    return model.eval()
 
 
 def target_of(model: Any) -> HFCausalTarget:
@@ -154,11 +119,6 @@ def test_packed_texts_do_not_read_each_other() -> None:
         target_of(network("bloom")).read(tokens_1T, start_BP=start_1T)
 
 
-def saved(folder: Path, kind: str, **sizes: Any) -> Path:
-    network(kind, torch.float32, **sizes).save_pretrained(folder)
-    return folder
-
-
 def test_a_folder_is_opened_as_it_is_written(tmp_path: Path) -> None:
     folder = saved(tmp_path, "qwen3")
     target = HFCausalTarget.open(folder, torch.float64)
@@ -207,17 +167,6 @@ def test_what_is_no_causal_model_or_is_broken_is_told(tmp_path: Path) -> None:
             HFCausalTarget.open(folder)
 
 
-def test_what_does_not_fit_says_how_much_it_needs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = saved(tmp_path, "qwen2")
-    monkeypatch.setattr(room, "free_bytes", lambda device: 10_000)
-    with pytest.raises(UserError, match=r"needs 0\.0 GiB of memory, but cpu has 0\.0 GiB free"):
-        HFCausalTarget.open(folder)
-    with pytest.raises(UserError, match=r"needs .* but cpu has"):
-        LlamaTarget.open(saved(tmp_path / "llama", "llama", tie_word_embeddings=False))
-
-
 @pytest.mark.parametrize("name", ["mix-13m", "tinystories656K_hf"])
 def test_a_trained_llama_says_the_same_through_both(shared: Path, name: str) -> None:
     """The native Llama and transformers': tokens, and what two drafters get accepted."""
@@ -255,20 +204,3 @@ def test_any_architecture_drafts(tmp_path: Path) -> None:
     assert (drafter.unembed(states_nC, 0) - wanted).abs().max() < 1e-4
     drafter.unembed(states_nC, 0).sum().backward()
     assert all(weight.grad is not None for weight in drafter.parameters())
-
-
-@pytest.mark.parametrize("kind", ["hf_causal.HFCausalTarget", "llama.LlamaTarget"])
-def test_opening_half_a_gigabyte_holds_it_once(tmp_path: Path, kind: str) -> None:
-    """In two files, as large models come."""
-    sizes = {"hidden_size": 1024, "intermediate_size": 4096, "vocab_size": 16_000, "head_dim": 64}
-    config = AutoConfig.for_model("llama", **{**PLAIN, **sizes, "num_hidden_layers": 6})
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
-    model = model.to_empty(device="cpu")
-    for weight in model.parameters():
-        weight.data.fill_(0.01)
-    model.save_pretrained(tmp_path / "large", max_shard_size="300MB")
-    del model
-    small = saved(tmp_path / "small", "llama")
-    assert len(list((tmp_path / "large").glob("*.safetensors"))) > 1
-    assert 0.9 < held_while_opening(kind, tmp_path / "large", small) < 1.1

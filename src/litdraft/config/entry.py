@@ -127,6 +127,8 @@ def quiet() -> None:
     """Silence what a user can do nothing about."""
     for name in ("lightning.pytorch", "alembic"):  # Optuna's database brings the second
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("torchao", "torch.utils._pytree"):  # kernels for GPUs that are not there
+        logging.getLogger(name).setLevel(logging.ERROR)
     for message in (
         ".*does not have many workers.*",
         ".*Experiment logs directory.*",
