@@ -2,11 +2,14 @@
 
     python benchmarks/families.py                 # all rows, about two hours on two cores
     python benchmarks/families.py lstm mtp-ce     # some of them
+    python benchmarks/families.py --seconds       # what a step of each takes, on a quiet machine
     python benchmarks/families.py --table         # the table of what is there
 
 The text is stories, WMT14 and CNN/DailyMail prompts that mix-13m continued itself; every row takes
-STEPS steps of the same batches. Each row is one train.py and one evaluate.py; one whose report is
-there is not made again. Reports go to benchmarks/results/families/, the table beside them.
+STEPS steps of the same batches, those of LONG four times as many. Each row is one train.py and one
+evaluate.py; one whose report is there is not made again. Reports go to
+benchmarks/results/families/, the table beside them. Training seconds are steps times what
+`--seconds` measured, so that rows trained on different days compare.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +25,8 @@ from typing import Any
 
 SHARED = Path(os.environ.get("LITDRAFT_SHARED") or "../shared")
 RESULTS = Path("benchmarks/results/families")
-STEPS, PROMPTS = 600, 48
+SECONDS = RESULTS.with_name("families-seconds.json")
+STEPS, LONG_STEPS, TIMED_STEPS, PROMPTS = 600, 2400, 40, 48
 PARTS = ("stories", "wmt14", "cnn_dailymail")
 STORIES = [
     f"{SHARED}/data/tinystories/{name}.txt"
@@ -36,9 +41,11 @@ COMMON = [
     *(f"data.parts.{part}.responses=target" for part in PARTS),
 ]  # fmt: skip
 TRAINING = [
-    "teacher=hidden", "data.batch_size=16", "trainer.max_epochs=100", "probe_prompts=0",
-    f"trainer.max_steps={STEPS}",
-]  # fmt: skip
+    "teacher=hidden",
+    "data.batch_size=16",
+    "trainer.max_epochs=100",
+    "probe_prompts=0",
+]
 U = "drafter.vocabulary=4096"
 LSTM = ["drafter=lstm", "drafter.width=256", U]
 MTP = ["drafter=mtp", U]
@@ -60,6 +67,20 @@ ROWS = {
     "lstm_lm": ["drafter=lstm_lm", "drafter.width=320", U],
     "transformer": ["drafter=transformer", "drafter.begin=target", "optimizer.lr=1.0e-3"],
 }
+LONG = {
+    "lstm-ce-2400": ROWS["lstm-ce"],
+    "transformer-ce-2400": [*ROWS["transformer"], "objective=ce"],
+}
+COUNTED = ("unigram", "ngram")
+
+
+def steps(name: str) -> int:
+    return LONG_STEPS if name in LONG else STEPS
+
+
+def words_of(name: str, folder: str, steps: int) -> list[str]:
+    chosen = {**ROWS, **LONG}[name]
+    return [f"name={folder}", *COMMON, *TRAINING, f"trainer.max_steps={steps}", *chosen]
 
 
 def make(name: str) -> None:
@@ -70,18 +91,27 @@ def make(name: str) -> None:
     else:
         if not (folder / "manifest.json").exists():
             resume = (folder / "checkpoints" / "last.ckpt").exists()
-            words = [f"name=families-{name}", *COMMON, *TRAINING, *ROWS[name]]
+            words = words_of(name, folder.name, steps(name))
             launch("train.py", *words, *(["resume=true"] if resume else []))
         choices = [f"run={folder}"]
     if not (folder / "report.json").exists():
         launch("evaluate.py", *choices, f"prompts={PROMPTS}")
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    if (folder / "manifest.json").exists():
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        report["training_seconds"] = manifest["training_seconds"]
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps(report, indent=2) + "\n"
     (RESULTS / f"{name}.json").write_text(text, encoding="utf-8")
+
+
+def timed(name: str) -> float:
+    """Seconds a step, with next to no validation; of counting, all of it."""
+    folder = Path("outputs") / f"families-seconds-{name}"
+    shutil.rmtree(folder, ignore_errors=True)
+    little = ["data.validation_prompts=1", "data.validation_tokens=4"]
+    launch("train.py", *words_of(name, folder.name, TIMED_STEPS), *little)
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    shutil.rmtree(folder)
+    seconds: float = manifest["training_seconds"]
+    return seconds if name in COUNTED else seconds / TIMED_STEPS
 
 
 def launch(*words: str) -> None:
@@ -116,7 +146,8 @@ def line(name: str, report: dict[str, Any]) -> str:
     def length(part: Any) -> str:
         return f"{part['mean_acceptance_length']:.2f}"
 
-    trained = report.get("training_seconds")
+    step = json.loads(SECONDS.read_text()).get(name) if SECONDS.exists() else None
+    trained = None if step is None else step * (1 if name in COUNTED else steps(name))
     cells = [
         f"`{name}`", both(length),
         *(both(lambda b, part=part: length(b["groups"][part])) for part in PARTS),
@@ -133,10 +164,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    known = [*NO_RUN, *ROWS]
+    known = [*NO_RUN, *ROWS, *LONG]
     parser.add_argument("rows", nargs="*", help=f"of {', '.join(known)}; all by default")
+    parser.add_argument("--seconds", action="store_true", help="time a step of each")
     parser.add_argument("--table", action="store_true", help="make nothing")
     asked = parser.parse_args()
+    if asked.seconds:
+        told = {name: timed(name) for name in asked.rows or [*ROWS, *LONG]}
+        known_before = json.loads(SECONDS.read_text()) if SECONDS.exists() else {}
+        SECONDS.write_text(json.dumps({**known_before, **told}, indent=2) + "\n", encoding="utf-8")
+        return
     for name in [] if asked.table else asked.rows or known:
         make(name)
     print(table())
