@@ -56,7 +56,7 @@ def categories(axes: Axes, report: dict[str, Any]) -> None:
     lookup = [part["floor"]["lookup"] for part in groups.values()]
     axes.plot(lookup, places, "|", color=ORANGE, ms=9, mew=2, label="prompt lookup")
     axes.set(yticks=places, yticklabels=list(groups), xlabel="tokens a round", xlim=(1, None))
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
 
 
 def acceptance(axes: Axes, report: dict[str, Any]) -> None:
