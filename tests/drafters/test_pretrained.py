@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import tokenizers
 import torch
 from tests.fakes import random_target, transformer
 from torch import Tensor
@@ -15,6 +16,8 @@ from litdraft.decoding.speculate import Speculate
 from litdraft.drafters.pretrained import Pretrained
 from litdraft.drafters.transformer import Transformer
 from litdraft.errors import UserError
+from litdraft.models.hf_folder import save_hf_folder
+from litdraft.models.shared import shared
 from litdraft.models.tokenizer import Tokenizer, open_tokenizer, train_sentencepiece
 from litdraft.protocols import Context, Seen
 from litdraft.sampling import Sampling, draw
@@ -118,12 +121,45 @@ def test_tokenizers_that_share_some_tokens_draft_those(
     assert drafter.mine_U is not None
     assert 20 < len(drafter.vocabulary_U) < 300
     for token, own in zip(drafter.vocabulary_U.tolist(), drafter.mine_U.tolist(), strict=True):
-        assert theirs.piece(token) == mine.piece(own)
+        assert theirs.decode([5, token]) == mine.decode([5, own]) or token < 259  # bytes
     drafter.bind(target)
     told = Speculate(target, drafter, 3, Sampling(temperature)).generate(PROMPTS, 20)
     assert sum(map(sum, told.drafted)) > 0
     if temperature == 0:
         assert told.tokens == Autoregress(target, Sampling()).generate(PROMPTS, 20).tokens
+
+
+def byte_level(folder: Path, texts: list[str]) -> Tokenizer:
+    """As GPT-2's: bytes by letters."""
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = tokenizers.decoders.ByteLevel()
+    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    trainer = tokenizers.trainers.BpeTrainer(vocab_size=300, initial_alphabet=alphabet)
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return open_tokenizer(folder / "tokenizer.json")
+
+
+def test_pieces_are_shared_by_what_they_spell(little: Path, tmp_path: Path) -> None:
+    """Spaces, newlines and bytes are written in two ways."""
+    text = (little / "text" / "one.txt").read_text()
+    mine, theirs = open_tokenizer(little / "target"), byte_level(tmp_path, [text])
+    common = shared(mine, theirs, theirs.size)
+    both = torch.stack((common.theirs_U, common.mine_U), 1).tolist()
+    spelled = {theirs.piece(one): mine.piece(other) for one, other in both}
+    assert spelled["Ġb"] == "▁b"
+    assert spelled["Ċ"] in ("<0x0A>", "\n")
+    assert spelled["Ã"] == "<0xC3>"
+
+
+def test_a_tokenizer_that_is_not_the_drafters_is_told(little: Path, tmp_path: Path) -> None:
+    """Its ids would have no rows."""
+    folder = tmp_path / "small"
+    save_hf_folder(random_target(vocabulary=61).model, folder, torch.float32, 1, (2,))
+    drafter = Pretrained(random_target(vocabulary=320).spec, folder, little / "target")
+    with pytest.raises(UserError, match=r"has 320 pieces, but the model's vocabulary is 61"):
+        drafter.meet(open_tokenizer(little / "target"))
 
 
 def test_the_same_tokens_rounded_up_differently_are_no_difference(little: Path) -> None:

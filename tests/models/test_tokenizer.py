@@ -168,11 +168,11 @@ def test_an_end_token_that_does_not_exist_is_told(tmp_path: Path) -> None:
         open_tokenizer(folder)
 
 
-def test_a_folder_with_both_prefers_the_model(trained: Path, tmp_path: Path) -> None:
-    folder = hugging_face(tmp_path, WORDS)
-    assert open_tokenizer(folder).size == 6
-    (folder / "tokenizer.model").write_bytes(trained.read_bytes())
-    assert open_tokenizer(folder).size == 340
+def test_a_folder_with_both_prefers_the_json(trained: Path, tmp_path: Path) -> None:
+    """Which knows tokens that were added, for chats for instance."""
+    (tmp_path / "tokenizer.model").write_bytes(trained.read_bytes())
+    assert open_tokenizer(tmp_path).size == 340
+    assert open_tokenizer(hugging_face(tmp_path, WORDS)).size == 6
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from tests.foreign import (
     PROMPTS,
     TOKENS,
     VOCABULARY,
-    WINDOW,
     network,
     saved,
 )
@@ -139,14 +138,16 @@ def test_what_cannot_roll_back_is_refused_by_name(tmp_path: Path) -> None:
     AutoConfig.for_model("mamba", vocab_size=61, hidden_size=8).save_pretrained(tmp_path)
     with pytest.raises(UserError, match=r"a mamba model \(MambaForC.*\), which keeps"):
         HFCausalTarget.open(tmp_path)
-    local: dict[str, Any] = {
-        "attention_types": [[["local"], 3]],
-        "window_size": WINDOW,
-        "num_heads": 4,
-    }
-    other = network("gpt_neo", num_layers=3, **local)
+    local: dict[str, Any] = {"num_layers": 3, "attention_types": [[["local"], 3]]}
+    other = network("gpt_neo", max_position_embeddings=2048, **local)  # its window is 256
     with pytest.raises(UserError, match=r"a gpt_neo model \(GPTNeo.*\), which reads"):
-        target_of(other)
+        proven(other, 2048, "random")
+
+
+def test_what_raises_when_it_is_tried_is_refused_by_name() -> None:
+    layers: dict[str, Any] = {"layer_types": ["conv", "full_attention", "conv"]}
+    with pytest.raises(UserError, match=r"a lfm2 model \(Lfm2ForC.*cannot be read through"):
+        target_of(network("lfm2", **layers))
 
 
 def test_what_is_no_causal_model_or_is_broken_is_told(tmp_path: Path) -> None:
@@ -158,13 +159,14 @@ def test_what_is_no_causal_model_or_is_broken_is_told(tmp_path: Path) -> None:
         "is not readable as safetensors": lambda f: os.truncate(f / "model.safetensors", 999),
         "in another shape: restore": lambda f: edited(f, intermediate_size=40),
         "lacks .* as Qwen2ForCausalLM": lambda f: edited(f, num_hidden_layers=4, layer_types=None),
+        "context=0 was given": lambda f: None,
         "holds no config.json": lambda f: (f / "config.json").unlink(),
     }
     for number, (told, broken) in enumerate(cases.items()):
         folder = saved(tmp_path / str(number), "qwen2")
         broken(folder)
         with pytest.raises(UserError, match=told):
-            HFCausalTarget.open(folder)
+            HFCausalTarget.open(folder, context=0 if "context" in told else None)
 
 
 @pytest.mark.parametrize("name", ["mix-13m", "tinystories656K_hf"])

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.foreign import PLAIN, PROMPTS, saved
+from accelerate import dispatch_model
+from tests.foreign import PLAIN, PROMPTS, network, saved
 from tests.loading import held_while_opening
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -16,6 +17,7 @@ from litdraft.decoding.speculate import Speculate
 from litdraft.drafters.lookup import Lookup
 from litdraft.errors import UserError
 from litdraft.models import quantize, room
+from litdraft.models.hf_open import open_hf, proven
 from litdraft.models.hub import local
 from litdraft.sampling import Sampling
 from litdraft.targets.hf_causal import HFCausalTarget
@@ -71,7 +73,7 @@ def test_without_torchao_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise ModuleNotFoundError(f"No module named {name!r}")
 
-    monkeypatch.setattr(quantize.importlib, "import_module", missing)
+    monkeypatch.setattr("importlib.import_module", missing)
     with pytest.raises(UserError, match=r"int8 is not to be had here .*pip install torchao"):
         quantize.quantize_weights(torch.nn.Linear(4, 4), "int8")
 
@@ -85,6 +87,37 @@ def test_a_model_that_is_spread_says_the_same(tmp_path: Path) -> None:
         for devices in (None, "auto")
     )
     assert torch.allclose(one, spread, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["qwen3", "gemma2"])
+def test_layers_between_hooks_say_the_same(kind: str) -> None:
+    """As accelerate sets them where layers stand on several devices; there is one here."""
+    model = network(kind, torch.float32)
+    tokens_BT = torch.tensor([PROMPTS[0]])
+    wanted = model(tokens_BT, use_cache=False).logits
+    hooked = dispatch_model(model, {"": "cpu"}, force_hooks=True)
+    target = HFCausalTarget(proven(hooked, 128, "random"), "random")
+    told = target.unembed(target.read(tokens_BT).hidden_BPD)
+    assert (told - wanted).abs().max() < 1e-4
+    some_U = torch.tensor([3, 9])
+    narrowed = target.narrowed(some_U)(target.read(tokens_BT).hidden_BPD)
+    assert torch.allclose(narrowed, told[..., some_U], atol=1e-5)
+
+
+def test_what_would_lie_on_disk_is_told(tmp_path: Path) -> None:
+    folder = saved(tmp_path, "qwen3")
+    with pytest.raises(UserError, match=r"lies on disk cannot be decoded with|cannot be loaded"):
+        HFCausalTarget.open(folder, devices="disk")
+
+
+def test_half_precision_is_known_from_the_weights(tmp_path: Path) -> None:
+    """Where config.json does not say it."""
+    network("qwen3", torch.bfloat16).save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(path.read_text().replace('"dtype": "bfloat16",', ""))
+    assert (
+        open_hf(tmp_path, torch.device("cpu"), lambda stored: stored).model.dtype == torch.bfloat16
+    )
 
 
 def test_a_name_on_the_hub_is_a_folder_in_its_cache(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +56,9 @@ class Cached(Drafter):
             tokens_BP = self.heard_V[tokens_BP]
         hidden_BPD: Tensor = self.model.read(tokens_BP, cache, **packed)[0]
         return hidden_BPD
+
+    def prepare(self, counts_V: Callable[[], Tensor]) -> None:
+        """It drafts what it shares with the target, whatever the text."""
 
     def fuse(self, dtype: torch.dtype) -> None:
         if isinstance(self.model, Llama):

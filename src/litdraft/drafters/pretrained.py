@@ -13,7 +13,7 @@ from litdraft.errors import UserError
 from litdraft.models.hub import local
 from litdraft.models.pieces import spelled
 from litdraft.models.shared import shared
-from litdraft.models.tokenizer import Tokenizer, open_tokenizer, same_tokens
+from litdraft.models.tokenizer import Tokenizer, check_tokenizer, open_tokenizer, same_tokens
 from litdraft.models.weights import load_any
 from litdraft.protocols import TargetSpec
 
@@ -52,6 +52,8 @@ class Pretrained(Cached):
         both have is to be drafted."""
         mine, size = self._tokenizer(), self.model.config.vocabulary
         there = theirs.size if self.spec is None else self.spec.vocabulary
+        if mine is not None:
+            check_tokenizer(mine, size)
         first = None if mine is None else same_tokens(mine, theirs)
         if first is None and (size == there or mine is not None):
             if mine is not None and size != there:  # the same tokens, rounded up differently
@@ -73,6 +75,6 @@ class Pretrained(Cached):
         """Its own, if one is given or lies beside it."""
         if self.tokenizer is not None:
             return open_tokenizer(self.tokenizer)
-        folder = local(self.path)
+        folder = local(self.path, weights=False)
         beside = (folder / name for name in ("tokenizer.model", "tokenizer.json"))
         return open_tokenizer(folder) if any(path.is_file() for path in beside) else None

@@ -22,10 +22,8 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from litdraft.models.cache import Slots
 
-FAST, OWN = (
-    "litdraft",
-    "litdraft_own",
-)  # attention by torch's one function, and as a model writes it
+FAST = "litdraft"  # attention by torch's one function
+OWN = "litdraft_own"  # as a model writes it itself
 BY_HAND = ("softcap", "s_aux", "position_bias")  # what torch's attention cannot do
 
 
@@ -113,10 +111,10 @@ def _added(
 ) -> Tensor | None:
     """The same as a number to add: zero, or the lowest there is."""
     rest["allow_is_causal_skip"] = False
-    return additive(_seen(*sizes, **rest), dtype)
+    return _additive(_seen(*sizes, **rest), dtype)
 
 
-def additive(mask_B1PT: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+def _additive(mask_B1PT: Tensor | None, dtype: torch.dtype) -> Tensor | None:
     if mask_B1PT is None or mask_B1PT.is_floating_point():
         return mask_B1PT
     lowest = torch.finfo(dtype).min
@@ -144,7 +142,7 @@ def _attend(
         attention_mask = (place_P <= place_P[:, None])[None, None]
     by_hand = sys.modules[type(module).__module__].eager_attention_forward
     told: tuple[Tensor, Tensor] = by_hand(
-        module, query, key, value, additive(attention_mask, query.dtype), **asked
+        module, query, key, value, _additive(attention_mask, query.dtype), **asked
     )
     return told
 

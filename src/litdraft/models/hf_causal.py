@@ -43,7 +43,8 @@ class HFCausal(nn.Module):
         self._backbone = next(
             n for n, c in model.named_children() if isinstance(c, PreTrainedModel)
         )
-        blocks = _blocks(self.backbone, model.config.get_text_config().num_hidden_layers)
+        layers = model.config.get_text_config().num_hidden_layers
+        blocks = _blocks(model.get_decoder() or self.backbone, layers)
         self.config = Sizes(head.shape[0], head.shape[1], len(blocks), context)
         # What follows is outside of the module registry: it is the model's, and saved once.
         self.__dict__.update(_blocks=blocks, _said=_Said())
@@ -109,7 +110,7 @@ class HFCausal(nn.Module):
         """logits_nV, or of any shape before the last."""
         if self._plain:
             logits_nV: Tensor = self.model.get_output_embeddings()(hidden_nD)
-            return logits_nV
+            return logits_nV.to(hidden_nD.device)
         return self._through(self.__dict__["_unembedding"], hidden_nD)
 
     @torch.no_grad()
@@ -122,20 +123,25 @@ class HFCausal(nn.Module):
         return self.unembed(hidden_nD).argmax(-1)
 
     def narrowed(self, vocabulary_U: Tensor) -> Callable[[Tensor], Tensor]:
-        """Unembedding to some tokens, whose rows are copied: hidden_nD -> logits_nU."""
+        """Unembedding to some tokens, whose rows are copied where the head is a plain part of the
+        model: hidden_nD -> logits_nU."""
         whole = self.model.get_output_embeddings()
-        head = nn.Linear(whole.weight.shape[1], len(vocabulary_U), whole.bias is not None, "meta")
-        head.weight = nn.Parameter(whole.weight[vocabulary_U].detach(), requires_grad=False)
+        if whole not in self.model.children():
+            return lambda hidden_nD: self.unembed(hidden_nD)[..., vocabulary_U]
+        kept_U = vocabulary_U.to(whole.weight.device)
+        head = nn.Linear(whole.weight.shape[1], len(kept_U), whole.bias is not None, "meta")
+        head.weight = nn.Parameter(whole.weight[kept_U].detach(), requires_grad=False)
         if whole.bias is not None:
-            head.bias = nn.Parameter(whole.bias[vocabulary_U].detach(), requires_grad=False)
-        if self._plain:
-            return head
-        narrow = self._standing_in(head)
+            head.bias = nn.Parameter(whole.bias[kept_U].detach(), requires_grad=False)
+        narrow = head if self._plain else self._standing_in(head)
+        if narrow is head:
+            return lambda hidden_nD: head(hidden_nD.to(kept_U.device)).to(hidden_nD.device)
         return lambda hidden_nD: self._through(narrow, hidden_nD)
 
     def _standing_in(self, head: nn.Module | None) -> Any:
         """The model, sharing everything but its backbone (and its head)."""
         model = copy.copy(self.model)
+        model.__dict__.pop("forward", None)  # accelerate's, bound to the model that is copied
         model._modules = {**model._modules, self._backbone: self.__dict__["_said"]}
         if head is not None:
             model.set_output_embeddings(head)

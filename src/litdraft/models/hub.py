@@ -10,17 +10,22 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 from litdraft.errors import UserError
 
-WANTED = ("*.json", "*.safetensors", "*.model", "*.jinja")  # nothing pickled, no code
+TEXT = ("*.json", "*.model", "*.jinja")  # nothing pickled, no code
+WEIGHTS = "*.safetensors"
+TWICE = ("consolidated*", "*/*")  # the same weights in another format
 
 
-def local(path: str | Path) -> Path:
+def local(path: str | Path, weights: bool = True) -> Path:
     """The folder or file itself; for OWNER/NAME that is no path here, a copy of the repository in
-    the hub's cache. UserError if there is none and it cannot be fetched."""
+    the hub's cache, with its `weights` or without. UserError if it cannot be fetched."""
     found = Path(path).expanduser()
     if found.exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", str(path)):
         return found
     try:
-        return Path(snapshot_download(str(path), allow_patterns=list(WANTED)))
+        wanted = [*TEXT, WEIGHTS] if weights else [*TEXT]
+        return Path(
+            snapshot_download(str(path), allow_patterns=wanted, ignore_patterns=list(TWICE))
+        )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(

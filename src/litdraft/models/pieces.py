@@ -17,6 +17,7 @@ class Tokenizer(ABC):
     bos: int | None
     eos: int | None
     template: ChatTemplate | None = None
+    letters: bool = False  # pieces are spelled in GPT-2's letters, one a byte
 
     def encode(self, text: str, bos: bool = True) -> list[int]:
         """The ids of a text, behind BOS if asked for and there is one."""
@@ -35,6 +36,10 @@ class Tokenizer(ABC):
         parts = re.split(f"({'|'.join(map(re.escape, marks))})", text) if marks else [text]
         ids = ([marks[part]] if part in marks else self._encode(part) for part in parts if part)
         return [token for some in ids for token in some]
+
+    def special(self, token: int) -> bool:
+        """Whether an id marks something and is no text."""
+        return token in (self.bos, self.eos)
 
     def content(self) -> bytes:
         """All that decides how it encodes: two tokenizers of the same content are the same."""

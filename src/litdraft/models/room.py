@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import psutil
 import torch
 
@@ -10,14 +13,27 @@ from litdraft.errors import UserError
 GIB = 2**30
 
 
-def check_fits(name: str, needed: int, device: torch.device) -> None:
-    """UserError if a device has fewer free bytes than a model needs."""
-    free = free_bytes(device)
+def check_fits(name: str, needed: int, devices: Sequence[torch.device]) -> None:
+    """UserError if devices have fewer free bytes together than a model needs."""
+    free = sum(map(free_bytes, devices))
     if needed > free:
+        there = " and ".join(map(str, devices))
         raise UserError(
-            f"{name} needs {needed / GIB:.1f} GiB of memory, but {device} has {free / GIB:.1f} GiB "
-            "free: give a smaller dtype, a quantized model, or more devices"
+            f"{name} needs {needed / GIB:.1f} GiB of memory, but {there} has {free / GIB:.1f} GiB "
+            "free: give a smaller dtype, or a smaller model"
         )
+
+
+def check_context(context: Any) -> None:
+    """UserError unless a context is a number of positions."""
+    if type(context) is not int or context < 1:
+        raise UserError(f"context={context} was given: give a whole number of positions")
+
+
+def all_devices() -> list[torch.device]:
+    """Those that a model can be spread over: every GPU, and the CPU."""
+    count = torch.cuda.device_count()
+    return [*(torch.device("cuda", index) for index in range(count)), torch.device("cpu")]
 
 
 def free_bytes(device: torch.device) -> int:

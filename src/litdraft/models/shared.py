@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from litdraft.models.pieces import Tokenizer, spelled
+from litdraft.models.tiktoken import letters
+
+BYTES = {letter: byte for byte, letter in enumerate(letters())}
 
 
 class Shared(NamedTuple):
@@ -29,8 +33,8 @@ def shared(mine: Tokenizer, theirs: Tokenizer, vocabulary: int) -> Shared:
     arXiv 2502.05202). For a token that it lacks it reads the first of its own that spell it, or its
     first token. `vocabulary` is how many ids the target has, spare ones included.
     """
-    known = {_marked(spelled(mine, token)): token for token in range(mine.size)}
-    pieces = (_marked(spelled(theirs, token)) for token in range(min(theirs.size, vocabulary)))
+    known = {_bytes(mine, token): token for token in range(mine.size)}
+    pieces = (_bytes(theirs, token) for token in range(min(theirs.size, vocabulary)))
     found = {t: known[piece] for t, piece in enumerate(pieces) if piece and piece in known}
     for own, other in ((mine.bos, theirs.bos), (mine.eos, theirs.eos)):
         if own is not None and other is not None:
@@ -43,6 +47,13 @@ def shared(mine: Tokenizer, theirs: Tokenizer, vocabulary: int) -> Shared:
     return Shared(torch.tensor(theirs_U), torch.tensor(mine_U), torch.tensor(heard))
 
 
-def _marked(piece: str | None) -> str | None:
-    """With SentencePiece's mark for a space."""
-    return piece if piece is None else piece.replace("Ġ", "▁")
+def _bytes(tokenizer: Tokenizer, token: int) -> bytes | None:
+    """What a piece spells, however its tokenizer writes spaces and bytes; None for special ones."""
+    piece = spelled(tokenizer, token)
+    if piece is None or tokenizer.special(token):
+        return None
+    if tokenizer.letters:
+        return bytes(BYTES[letter] for letter in piece) if set(piece) <= BYTES.keys() else None
+    if re.fullmatch("<0x[0-9A-F]{2}>", piece):
+        return bytes([int(piece[3:5], 16)])
+    return piece.replace("▁", " ").encode()

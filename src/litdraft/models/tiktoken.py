@@ -46,8 +46,8 @@ def read_tiktoken(path: Path) -> tokenizers.Tokenizer:
     line or a rank is missing.
     """
     ranks = _ranks(path)
-    letters = _letters()
-    spelled = {token: "".join(letters[byte] for byte in token) for token in ranks}
+    by_byte = letters()
+    spelled = {token: "".join(by_byte[byte] for byte in token) for token in ranks}
     merges = []
     for token in sorted(ranks, key=ranks.__getitem__):
         cuts = [(token[:i], token[i:]) for i in range(1, len(token))]
@@ -83,7 +83,7 @@ def _ranks(path: Path) -> dict[bytes, int]:
     return ranks
 
 
-def _letters() -> list[str]:
+def letters() -> list[str]:
     """The printable letter of each byte that byte-level BPE writes it as (GPT-2's encoder.py):
     itself where Latin-1 prints it, else the next one from U+0100 on."""
     printed = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}

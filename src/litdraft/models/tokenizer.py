@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -63,6 +64,7 @@ class HFTokenizer(Tokenizer):
         added = self._tokenizer.get_added_tokens_decoder()
         self._special = {i: token.content for i, token in added.items() if token.special}
         self.size = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+        self.letters = _letters_of(json.loads(self._tokenizer.to_str()).get("decoder"))
         self.bos = self._named(path.parent, "bos_token")
         self.eos = self._named(path.parent, "eos_token")
         bos, eos = ("" if i is None else self.piece(i) for i in (self.bos, self.eos))
@@ -76,6 +78,9 @@ class HFTokenizer(Tokenizer):
         if piece is None:
             raise IndexError(f"no piece has id {token}")
         return piece
+
+    def special(self, token: int) -> bool:
+        return token in self._special
 
     def encode_rendered(self, text: str) -> list[int]:
         return self._encode(text)  # the library knows its special tokens in any text
@@ -120,6 +125,12 @@ class TiktokenTokenizer(HFTokenizer):
         return token
 
 
+def _letters_of(decoder: dict[str, Any] | None) -> bool:
+    """Whether a tokenizer.json's decoder takes pieces for letters that stand for bytes."""
+    parts = (decoder or {}).get("decoders", [decoder or {}])
+    return any(part.get("type") == "ByteLevel" for part in parts)
+
+
 def _known(token: int) -> int | None:
     """SentencePiece's -1 says that there is no such token."""
     return token if token >= 0 else None
@@ -127,10 +138,11 @@ def _known(token: int) -> int | None:
 
 def open_tokenizer(path: str | Path) -> Tokenizer:
     """A SentencePiece or tiktoken `.model`, a tokenizer.json, llama2.c's tokenizer `.bin`, or a
-    folder of one of the first three (in that order); OWNER/NAME is a folder of the hub's."""
-    path = local(path)
+    folder of one of the first three (a tokenizer.json first, which knows added tokens); OWNER/NAME
+    is a folder of the hub's."""
+    path = local(path, weights=False)
     if path.is_dir():
-        inside = (path / "tokenizer.model", path / "tokenizer.json")
+        inside = (path / "tokenizer.json", path / "tokenizer.model")
         path = next((file for file in inside if file.is_file()), path)
     if path.suffix == ".model":
         if is_tiktoken(path):
@@ -151,10 +163,13 @@ def check_tokenizer(tokenizer: Tokenizer, vocabulary: int) -> None:
     """UserError unless every id has a row of the model and every row an id.
 
     Spare rows are accepted where a vocabulary was rounded up to a multiple of at most 128, or by
-    little: Qwen's have up to 0.3 % of them, Phi-2's 1.8 %.
+    little: Qwen's have up to 0.3 % of them, Phi-2's 1.8 %; and so are special tokens that a text
+    model has no rows for (Gemma 3's for images).
     """
     rounded = (-(-tokenizer.size // m) * m for m in range(1, PADDING + 1))
-    if vocabulary not in rounded and not 0 <= vocabulary - tokenizer.size < SPARE * vocabulary:
+    spare, beyond = vocabulary - tokenizer.size, range(vocabulary, tokenizer.size)
+    few = abs(spare) < SPARE * vocabulary and all(map(tokenizer.special, beyond))
+    if vocabulary not in rounded and not few:
         raise UserError(
             f"the tokenizer has {tokenizer.size} pieces, but the model's vocabulary is "
             f"{vocabulary}: give the tokenizer that the model was trained with"

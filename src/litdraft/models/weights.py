@@ -17,7 +17,7 @@ from litdraft.models.layout import by_columns
 from litdraft.models.llama import Llama
 from litdraft.models.llama2c import open_llama2c
 from litdraft.models.meta import is_meta, open_meta
-from litdraft.models.room import check_fits
+from litdraft.models.room import check_context, check_fits
 
 __all__ = ["Checkpoint", "Part", "load_any", "load_llama", "open_checkpoint", "save_hf_folder"]
 
@@ -53,13 +53,12 @@ def load_llama(
     """
     config = checkpoint.config
     if context is not None:
-        if not isinstance(context, int) or context < 1:
-            raise UserError(f"context={context} was given: give a whole number of positions")
+        check_context(context)
         config = replace(config, context=context)
     with torch.device("meta"):
         model = Llama(config)
     device, size = torch.device(device), sum(weight.numel() for weight in model.parameters())
-    check_fits(checkpoint.name, dtype.itemsize * size, device)
+    check_fits(checkpoint.name, dtype.itemsize * size, [device])
     model = model.to(dtype)
     if device.type == "cpu" and dtype == torch.float32:
         by_columns(model)  # before there is anything to copy
