@@ -346,6 +346,11 @@ class Drafter(nn.Module, ABC):
         family can do faster by native operations. The same proposals up to rounding."""
         return None
 
+    def compute_in(self, dtype: torch.dtype) -> None:
+        """Make ready for decoding beside a target of this type that is not fused: what a family
+        that is a large model does in the same type. The same proposals up to rounding."""
+        return None
+
     def bind(self, target: Target) -> None:
         """Remember the target whose embedding and unembedding this drafter may borrow."""
         self.__dict__["target"] = target

@@ -9,6 +9,7 @@ import pytest
 import tokenizers
 import torch
 from tests.fakes import random_target, transformer
+from tests.foreign import VOCABULARY, saved
 from torch import Tensor
 
 from litdraft.decoding.autoregress import Autoregress
@@ -151,6 +152,18 @@ def test_pieces_are_shared_by_what_they_spell(little: Path, tmp_path: Path) -> N
     assert spelled["Ġb"] == "▁b"
     assert spelled["Ċ"] in ("<0x0A>", "\n")
     assert spelled["Ã"] == "<0xC3>"
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+def test_it_drafts_in_the_targets_type(tmp_path: Path, kind: str) -> None:
+    """Native or not; it is trained in float32."""
+    target = random_target(vocabulary=VOCABULARY, dtype=torch.bfloat16)
+    drafter = Pretrained(target.spec, saved(tmp_path, kind))
+    drafter.bind(target)
+    drafter.compute_in(target.dtype)
+    assert {weight.dtype for weight in drafter.parameters()} == {torch.bfloat16}
+    told = Speculate(target, drafter, 3, Sampling(1.0)).generate(PROMPTS, 12)
+    assert sum(map(sum, told.drafted)) > 0
 
 
 def test_a_tokenizer_that_is_not_the_drafters_is_told(little: Path, tmp_path: Path) -> None:

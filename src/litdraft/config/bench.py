@@ -86,6 +86,8 @@ def open_bench(config: DictConfig, fabric: Fabric) -> Bench:
         ready(some, target)
         if target.packed is not None:
             some.fuse(target.dtype)
+        else:
+            some.compute_in(target.dtype)
     return Bench(config, fabric, target, reference, drafter, parameters, floors, tokenizer)
 
 

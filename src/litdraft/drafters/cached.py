@@ -64,6 +64,11 @@ class Cached(Drafter):
         if isinstance(self.model, Llama):
             self.model = FusedLlama(self.model.to(dtype))
 
+    def compute_in(self, dtype: torch.dtype) -> None:
+        self.model.to(dtype)
+        if isinstance(self.model, Llama):
+            self.model.reset_buffers()
+
     def allocate(self, rows: int, room: int, k: int) -> State:
         context = self.model.config.context
         if room > context:
