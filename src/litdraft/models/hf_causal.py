@@ -98,9 +98,8 @@ class HFCausal(nn.Module):
                 input_ids=tokens_BP, past_key_values=cache, use_cache=cache is not None, **placed
             )
         hidden_BPD = told[0].to(tokens_BP.device)  # a model may be spread over several
-        return hidden_BPD, torch.cat(
-            [tapped[tap].to(hidden_BPD.device) for tap in sorted(taps)], -1
-        ) if taps else None
+        parts = [tapped[tap].to(hidden_BPD.device) for tap in sorted(taps)]
+        return hidden_BPD, torch.cat(parts, -1) if parts else None
 
     def embed(self, tokens: Tensor) -> Tensor:
         embedded: Tensor = self.model.get_input_embeddings()(tokens)
