@@ -69,11 +69,11 @@ def test_every_family_compiles(family: Callable[[LlamaTarget], Drafter]) -> None
     assert told[0].accepted == told[1].accepted
 
 
-@pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_compiled_rounds_say_what_eager_ones_say(temperature: float) -> None:
-    """To the last token, in float64; two rows become one when the other is done."""
+def test_compiled_rounds_say_what_eager_ones_say() -> None:
+    """To the last token, in float64; two rows become one when the other is done. Sampled; greedy
+    ones are in `benchmarks/lossless.py`, because building them takes half a minute."""
     target, some = random_target(eos=(11,)), PROMPTS[1:3]
-    drafter, sampling = narrow_lstm(target), Sampling(temperature)
+    drafter, sampling = narrow_lstm(target), Sampling(1.0)
     drafter.eval().bind(target)
     told = [
         (
@@ -85,8 +85,6 @@ def test_compiled_rounds_say_what_eager_ones_say(temperature: float) -> None:
     assert told[0][0].tokens == told[1][0].tokens
     assert told[0][0].accepted == told[1][0].accepted
     assert told[0][1].tokens == told[1][1].tokens
-    if temperature == 0:
-        assert told[0][0].tokens == told[0][1].tokens
 
 
 @pytest.mark.parametrize("crowd", [0.0, 0.75, 1.0])

@@ -102,5 +102,5 @@ def test_bad_shapes_are_told() -> None:
         LSTM(target.spec, layers=0)
     with pytest.raises(UserError, match="head is target or own"):
         LSTM(target.spec, head="mine")
-    with pytest.raises(UserError, match="has 30 tokens, but random has 24"):
+    with pytest.raises(UserError, match="vocabulary=30 was given, but random has 24"):
         Transformer(target.spec, vocabulary=30)
