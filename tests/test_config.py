@@ -12,6 +12,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
+from tests.foreign import saved
 
 from litdraft.config.build import (
     build,
@@ -24,6 +25,7 @@ from litdraft.config.build import (
 )
 from litdraft.config.preflight import check_overrides
 from litdraft.config.schema import checked, register
+from litdraft.config.training import train
 from litdraft.errors import UserError
 from litdraft.models.tokenizer import train_sentencepiece
 from litdraft.protocols import TargetSpec
@@ -85,6 +87,14 @@ def test_every_target_builds(name: str, little: Path) -> None:
     target = opener(torch.device("cpu"))
     assert opener(torch.device("cpu")) is target, "opened once"
     assert tokenizer_of(config, target, Path()).size <= target.spec.vocabulary
+
+
+def test_a_target_that_cannot_read_packed_rows_says_so_first(tmp_path: Path) -> None:
+    """Before it writes any text."""
+    words = [f"target.path={saved(tmp_path / 'bloom', 'bloom')}", "target.context=128"]
+    config = compose("train", ["target=hf_causal", *words, "data.pack=true"])
+    with pytest.raises(UserError, match=r"bloom cannot read packed rows: give data\.pack=false"):
+        train(config, tmp_path / "run")
 
 
 @pytest.mark.parametrize("name", names("drafter"))

@@ -240,6 +240,10 @@ class Target(Protocol):
         """Whether torch.compile gets through it in seconds: then compile=auto may."""
 
     @property
+    def packs(self) -> bool:
+        """Whether it can read packed rows."""
+
+    @property
     def packed(self) -> tuple[Tensor, Tensor] | None:
         """Embedding and unembedding as native operations read them, where the target is fused."""
 

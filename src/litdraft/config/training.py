@@ -52,6 +52,8 @@ def train(config: DictConfig, folder: Path) -> float:
     L.seed_everything(config.seed, workers=True, verbose=False)
     open_target = target_opener(config, dtype_of(config.dtype))
     target = open_target(own_device(config.trainer.accelerator)) if open_target else None
+    if target is not None and not target.packs and config.data is not None and config.data.pack:
+        raise UserError(f"{target.spec.name} cannot read packed rows: give data.pack=false")
     tokenizer = tokenizer_of(config, target, folder)
     teacher = teacher_of(config)
     module = DrafterModule(

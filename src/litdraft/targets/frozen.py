@@ -24,6 +24,10 @@ class Frozen:
 
     compiles = True
 
+    @property
+    def packs(self) -> bool:
+        return True
+
     def __init__(
         self,
         model: Any,

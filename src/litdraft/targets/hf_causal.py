@@ -18,6 +18,11 @@ class HFCausalTarget(Frozen):
 
     compiles = False  # thousands of lines that were not written for it: minutes, seen on two cores
 
+    @property
+    def packs(self) -> bool:
+        packs: bool = self.model.packs
+        return packs
+
     @classmethod
     def open(
         cls,
