@@ -132,9 +132,9 @@ class HFCausal(nn.Module):
         head.weight = nn.Parameter(whole.weight[kept_U].detach(), requires_grad=False)
         if whole.bias is not None:
             head.bias = nn.Parameter(whole.bias[kept_U].detach(), requires_grad=False)
-        narrow = head if self._plain else self._standing_in(head)
-        if narrow is head:
+        if self._plain:
             return lambda hidden_nD: head(hidden_nD.to(kept_U.device)).to(hidden_nD.device)
+        narrow = self._standing_in(head)
         return lambda hidden_nD: self._through(narrow, hidden_nD)
 
     def _standing_in(self, head: nn.Module | None) -> Any:

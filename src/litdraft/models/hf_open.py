@@ -198,8 +198,6 @@ def _said(causal: HFCausal, tokens_BT: Tensor) -> Tensor:
     more_BPD = causal.read(tokens_BT.gather(1, ahead_B[:, None] + steps_P), cache)[0]
     cache.keep(torch.full_like(ahead_B, len(steps_P)))
     rest_1PD = causal.read(tokens_BT[:, -SHORT:], cache)[0][1:]
-    hidden_BD = (
-        torch.cat((first_BPD[:1, SHORT:], more_BPD[:1]), 1),
-        torch.cat((more_BPD[1:], rest_1PD), 1),
-    )
-    return causal.unembed(torch.cat(hidden_BD))
+    one_1PD = torch.cat((first_BPD[:1, SHORT:], more_BPD[:1]), 1)
+    other_1PD = torch.cat((more_BPD[1:], rest_1PD), 1)
+    return causal.unembed(torch.cat((one_1PD, other_1PD)))

@@ -64,7 +64,7 @@ class HFTokenizer(Tokenizer):
         added = self._tokenizer.get_added_tokens_decoder()
         self._special = {i: token.content for i, token in added.items() if token.special}
         self.size = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
-        self.letters = _letters_of(json.loads(self._tokenizer.to_str()).get("decoder"))
+        self.letters = _letters_of(self._tokenizer.decoder)
         self.bos = self._named(path.parent, "bos_token")
         self.eos = self._named(path.parent, "eos_token")
         bos, eos = ("" if i is None else self.piece(i) for i in (self.bos, self.eos))
@@ -125,10 +125,10 @@ class TiktokenTokenizer(HFTokenizer):
         return token
 
 
-def _letters_of(decoder: dict[str, Any] | None) -> bool:
+def _letters_of(decoder: Any) -> bool:
     """Whether a tokenizer.json's decoder takes pieces for letters that stand for bytes."""
-    parts = (decoder or {}).get("decoders", [decoder or {}])
-    return any(part.get("type") == "ByteLevel" for part in parts)
+    told = json.loads(decoder.__getstate__()) if decoder is not None else {}
+    return any(part.get("type") == "ByteLevel" for part in told.get("decoders", [told]))
 
 
 def _known(token: int) -> int | None:
@@ -154,8 +154,7 @@ def open_tokenizer(path: str | Path) -> Tokenizer:
         return Llama2CTokenizer(path)
     raise UserError(
         f"{path} is no tokenizer: give a SentencePiece or tiktoken .model, a tokenizer.json, "
-        "llama2.c's .bin, "
-        "or a folder that holds a tokenizer.model or a tokenizer.json"
+        "llama2.c's .bin, or a folder that holds a tokenizer.model or a tokenizer.json"
     )
 
 
