@@ -182,6 +182,8 @@ def test_the_same_tokens_rounded_up_differently_are_no_difference(little: Path) 
     drafter.meet(open_tokenizer(little / "target"))
     assert drafter.vocabulary_U is not None
     assert drafter.vocabulary_U.tolist() == list(range(320))
+    assert drafter.heard_V is not None
+    assert drafter.heard_V[:320].tolist() == list(range(320)), "special tokens as well"
 
 
 def test_a_path_is_needed() -> None:

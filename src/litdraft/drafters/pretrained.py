@@ -12,7 +12,7 @@ from litdraft.drafters.cached import Cached
 from litdraft.errors import UserError
 from litdraft.models.hub import local
 from litdraft.models.pieces import spelled
-from litdraft.models.shared import shared
+from litdraft.models.shared import alike, shared
 from litdraft.models.tokenizer import Tokenizer, check_tokenizer, open_tokenizer, same_tokens
 from litdraft.models.weights import load_any
 from litdraft.protocols import TargetSpec
@@ -52,24 +52,24 @@ class Pretrained(Cached):
         both have is to be drafted."""
         mine, size = self._tokenizer(), self.model.config.vocabulary
         there = theirs.size if self.spec is None else self.spec.vocabulary
-        if mine is not None:
-            check_tokenizer(mine, size)
-        first = None if mine is None else same_tokens(mine, theirs)
-        if first is None and (size == there or mine is not None):
-            if mine is not None and size != there:  # the same tokens, rounded up differently
-                self.share(shared(mine, theirs, there))
-            return
-        if mine is not None and self.vocabulary == "intersection":
-            self.share(shared(mine, theirs, there))
-            return
         told = f"{self.path} has {size} tokens, the target {there}"
-        if mine is None or first is None:
-            raise UserError(f"{told}: give a drafter with the target's tokenizer")
-        raise UserError(
-            f"{told}, and token {first} is {spelled(mine, first)!r} here and "
-            f"{spelled(theirs, first)!r} there: give a drafter with the target's tokenizer, or "
-            "drafter.vocabulary=intersection to draft only what both spell alike"
-        )
+        if mine is None:
+            if size != there:
+                raise UserError(f"{told}: give a drafter with the target's tokenizer")
+            return
+        check_tokenizer(mine, size)
+        first = same_tokens(mine, theirs)
+        if first is None:
+            if size != there:  # rounded up differently
+                self.share(alike(min(size, there), there))
+        elif self.vocabulary == "intersection":
+            self.share(shared(mine, theirs, there))
+        else:
+            raise UserError(
+                f"{told}, and token {first} is {spelled(mine, first)!r} here and "
+                f"{spelled(theirs, first)!r} there: give a drafter with the target's tokenizer, or "
+                "drafter.vocabulary=intersection to draft only what both spell alike"
+            )
 
     def _tokenizer(self) -> Tokenizer | None:
         """Its own, if one is given or lies beside it."""

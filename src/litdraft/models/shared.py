@@ -26,6 +26,13 @@ class Shared(NamedTuple):
     heard_V: Tensor
 
 
+def alike(count: int, vocabulary: int) -> Shared:
+    """The first `count` ids mean the same on both sides, special tokens included; what a target of
+    `vocabulary` ids has beyond them is never written."""
+    same_U = torch.arange(count)
+    return Shared(same_U, same_U, torch.arange(vocabulary).clamp_max(count - 1))
+
+
 def shared(mine: Tokenizer, theirs: Tokenizer, vocabulary: int) -> Shared:
     """Tokens spelled alike, and the two that begin and end a text, however they are spelled.
 
