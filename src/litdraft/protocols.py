@@ -18,13 +18,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from litdraft.errors import UserError
+
+
+@dataclass(frozen=True)
+class Sides:
+    """An encoder-decoder's text as one row: up to `source` tokens, which the encoder reads at once,
+    then the decoder's `start` token, then what the decoder writes. The prompt is all up to the
+    start token, that included; so whatever reads a row's own text may look into the source."""
+
+    start: int
+    source: int
 
 
 @dataclass(frozen=True)
@@ -40,12 +50,13 @@ class TargetSpec:
     eos: tuple[int, ...]
     fingerprint: str = ""  # of its weights: what was written by another target is not its own
     shape: Mapping[str, Any] | None = None  # where it is a Llama: the sizes of `models.llama`
+    sides: Sides | None = None  # where it is an encoder-decoder
 
     def facts(self) -> dict[str, Any]:
         """Plain data that tells targets apart; their sizes are in the fingerprint."""
-        return {
-            part.name: getattr(self, part.name) for part in fields(self) if part.name != "shape"
-        }
+        told = {part.name: getattr(self, part.name) for part in fields(self)}
+        shown = {name: value for name, value in told.items() if name not in ("shape", "sides")}
+        return shown if self.sides is None else {**shown, "sides": asdict(self.sides)}
 
 
 @dataclass
@@ -214,12 +225,18 @@ class Target(Protocol):
         cache: Cache | None = None,
         taps: tuple[int, ...] = (),
         start_BP: Tensor | None = None,
+        prompt_B: Tensor | None = None,
     ) -> Reading:
         """Read tokens behind what the cache holds (without one: from position 0, causally).
 
         The cache does not advance; its `keep` does. taps are residual streams after layer i,
         0 = the embeddings, concatenated along C. start_BP, for training without a cache, says
         where each token's own text begins in a packed row: texts do not read each other.
+
+        prompt_B is given with whatever begins at position 0, and says how much of it is prompt. An
+        encoder-decoder must hear it (see `Sides`): its encoder reads all but the last of those
+        tokens, and hidden states and taps there are the encoder's. With an empty cache the prompts
+        alone are read, and what stands behind them is padding.
         """
 
     def embed(self, tokens: Tensor) -> Tensor: ...
@@ -255,7 +272,7 @@ class Lesson:
     hidden_BSD[s] has read tokens_BT[..s] and predicts tokens_BT[s + 1]; S = T - 1. It is None
     where a language model is trained on text alone.
     trained_BS marks the s whose predicted token counts in the loss. start_BS, in packed rows,
-    says where the text of x_s begins.
+    says where the text of x_s begins; prompt_B, in others, how many tokens were given.
     """
 
     tokens_BT: Tensor
@@ -264,6 +281,7 @@ class Lesson:
     taps_BSC: Tensor | None
     k: int
     start_BS: Tensor | None = None
+    prompt_B: Tensor | None = None
 
 
 class Warp(Protocol):
@@ -307,6 +325,11 @@ class Drafter(nn.Module, ABC):
     @property
     def vocabulary_U(self) -> Tensor | None:
         """The tokens it can draft, ascending; None for all."""
+        return None
+
+    @property
+    def sides(self) -> Sides | None:
+        """How it lays out its text, where it is an encoder-decoder that learns without a target."""
         return None
 
     @property
@@ -356,7 +379,14 @@ class Drafter(nn.Module, ABC):
         return None
 
     def bind(self, target: Target) -> None:
-        """Remember the target whose embedding and unembedding this drafter may borrow."""
+        """Remember the target whose embedding and unembedding this drafter may borrow. UserError
+        if that has not the layers it taps."""
+        beyond = [tap for tap in self.needs.taps if tap > target.spec.layers]
+        if beyond:
+            raise UserError(
+                f"drafter={self.name} taps layer {beyond[0]}, but {target.spec.name} has "
+                f"{target.spec.layers}: tap others, or choose another target"
+            )
         self.__dict__["target"] = target
 
     def allocate(self, rows: int, room: int, k: int) -> Any:

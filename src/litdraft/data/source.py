@@ -12,19 +12,21 @@ from litdraft.data.rows import Rows
 from litdraft.data.share import Share
 from litdraft.errors import UserError
 from litdraft.models.tokenizer import Tokenizer
-from litdraft.protocols import TargetSpec
+from litdraft.protocols import Sides, TargetSpec
 
 
 @dataclass(frozen=True)
 class Materials:
     """What a source works with: `cache` is where it may keep what it made of files. Without a
-    target there is no spec and no writer."""
+    target there is no spec and no writer. `sides` says how rows are laid out for an
+    encoder-decoder; None for one that continues texts."""
 
     tokenizer: Tokenizer
     cache: Path
     spec: TargetSpec | None = None
     writer: Writer | None = None
     share: Share = field(default_factory=Share)
+    sides: Sides | None = None
 
     def needed_writer(self, because: str) -> Writer:
         """UserError where no target is there to write."""
