@@ -120,6 +120,7 @@ def prompts_of(bench: Bench, split: Split, count: int) -> Rows:
     share = Share(fabric.global_rank, fabric.world_size, fabric.barrier, fabric.broadcast)
     cache = Path(config.data.cache)
     writer = Writer(bench.target, cache, config.seed, share=share)
-    materials = Materials(bench.tokenizer, cache, bench.target.spec, writer, share)
+    spec = bench.target.spec
+    materials = Materials(bench.tokenizer, cache, spec, writer, share, spec.sides)
     room = room_behind(config.max_new_tokens, LONGEST if config.k == "auto" else config.k)
     return source_of(config).held_out(materials, split, count, room)

@@ -170,7 +170,7 @@ def datamodule_of(
     tokenizer: Tokenizer,
     open_target: OpenTarget | None,
     teacher: Teacher,
-    taps: tuple[int, ...],
+    drafter: Drafter,
 ) -> TextModule:
     return TextModule(
         source_of(config),
@@ -178,7 +178,7 @@ def datamodule_of(
         open_target,
         open_writer=_writer_opener(config, open_target),
         teacher=teacher,
-        taps=taps,
+        taps=drafter.needs.taps,
         teacher_path=config.teacher.get("path"),
         pack=config.data.pack,
         workers=config.data.workers,
@@ -189,6 +189,7 @@ def datamodule_of(
         sampling=sampling_of(config),
         cache=config.data.cache,
         seed=config.seed,
+        sides=drafter.sides,
     )
 
 

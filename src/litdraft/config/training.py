@@ -35,7 +35,7 @@ from litdraft.errors import UserError
 from litdraft.evaluation.provenance import provenance
 from litdraft.models.files import replacing
 from litdraft.models.tokenizer import Tokenizer
-from litdraft.models.weights import save_hf_folder
+from litdraft.models.weights import save_language_model
 from litdraft.training.callbacks import Interrupted, LastValidation, Probe, inside_epochs
 from litdraft.training.module import DrafterModule
 
@@ -78,8 +78,7 @@ def train(config: DictConfig, folder: Path) -> float:
         check_start(config, Path(config.start))
         load_weights(module.drafter, Path(config.start))
         module.begun = True
-    taps = module.drafter.needs.taps
-    datamodule = datamodule_of(config, tokenizer, open_target, teacher, taps)
+    datamodule = datamodule_of(config, tokenizer, open_target, teacher, module.drafter)
     if config.data.preview:
         rows = datamodule.source.training(datamodule.materials())
         preview.show(rows, config.data.preview, tokenizer, Console(highlight=False))
@@ -147,7 +146,8 @@ def _conclude(
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{trained:,} parameters trained; best {name} {score:.3f}; run folder {folder}")
     if module.target is None:
-        console.print(f"use it: python train.py target=llama target.path={folder / 'model'}")
+        kind = "llama" if module.drafter.sides is None else "seq2seq"
+        console.print(f"use it: python train.py target={kind} target.path={folder / 'model'}")
     else:
         console.print(f"evaluate it: python evaluate.py run={folder}")
 
@@ -212,4 +212,4 @@ def _save_language_model(
     model: Any = module.drafter.model
     extra = [folder / "tokenizer.model"]
     ends = () if tokenizer.eos is None else (tokenizer.eos,)
-    save_hf_folder(model, folder / "model", torch.bfloat16, tokenizer.bos, ends, extra)
+    save_language_model(model, folder / "model", tokenizer.bos, ends, extra)

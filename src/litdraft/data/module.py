@@ -22,7 +22,7 @@ from litdraft.data.teacher_cache import TeacherCache
 from litdraft.decoding.shapes import room_behind
 from litdraft.errors import UserError
 from litdraft.models.tokenizer import Tokenizer
-from litdraft.protocols import Target
+from litdraft.protocols import Sides, Target
 from litdraft.sampling import Sampling
 
 BEFORE = 4  # tokens before a stretch that a counted drafter sees as its history
@@ -36,7 +36,8 @@ class TextModule(L.LightningDataModule):
     The target writes under `sampling`, the way in which the drafter will be used, because only
     the target's own text can tell what it would accept. Without a target the held-out rows
     themselves are the validation text. `open_writer` opens the target that writes, where that is
-    another one than the teacher that training asks: the same weights, faster.
+    another one than the teacher that training asks: the same weights, faster. `sides` lays out the
+    rows of an encoder-decoder that learns without a target.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class TextModule(L.LightningDataModule):
         sampling: Sampling | None = None,
         cache: str | Path = "outputs/cache",
         seed: int = 0,
+        sides: Sides | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1 or validation_prompts < 1 or workers < 0:
@@ -74,7 +76,7 @@ class TextModule(L.LightningDataModule):
         self.validation_prompts, self.max_new_tokens = validation_prompts, max_new_tokens
         self.room = room_behind(max_new_tokens, k)
         self.sampling = sampling or Sampling()
-        self.cache = Path(cache)
+        self.cache, self.sides = Path(cache), sides
         self._training: Rows | None = None
         self._validation: Rows | None = None
         self._taught: Dataset[Row] | None = None
@@ -172,7 +174,7 @@ class TextModule(L.LightningDataModule):
                 trainer.global_rank, trainer.world_size, strategy.barrier, strategy.broadcast
             )
         if self.open_writer is None:
-            return Materials(self.tokenizer, self.cache, share=share)
+            return Materials(self.tokenizer, self.cache, share=share, sides=self.sides)
         target = self.open_writer(self._device)
         writer = Writer(target, self.cache, self.seed, share=share)
-        return Materials(self.tokenizer, self.cache, target.spec, writer, share)
+        return Materials(self.tokenizer, self.cache, target.spec, writer, share, target.spec.sides)

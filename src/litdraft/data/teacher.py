@@ -27,6 +27,9 @@ class Taught(Protocol):
     def tokens_BT(self) -> Tensor: ...
 
     @property
+    def prompt_B(self) -> Tensor: ...
+
+    @property
     def start_BT(self) -> Tensor | None: ...
 
     @property
@@ -77,7 +80,9 @@ class Online:
     def reading(self, target: Target, batch: Taught, taps: tuple[int, ...]) -> Reading | None:
         with torch.no_grad():
             start_BP = None if batch.start_BT is None else batch.start_BT[:, :-1]
-            return target.read(batch.tokens_BT[:, :-1], taps=taps, start_BP=start_BP)
+            return target.read(
+                batch.tokens_BT[:, :-1], taps=taps, start_BP=start_BP, prompt_B=batch.prompt_B
+            )
 
     def logits(self, target: Target, batch: Taught, reading: Reading | None) -> Logits:
         assert reading is not None

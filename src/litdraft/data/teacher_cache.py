@@ -127,9 +127,11 @@ class TeacherCache(Dataset[Row]):
         while order:
             some = order[-max(1, TOGETHER // (self.sizes[order[-1]] + 1)) :]
             del order[-len(some) :]
-            tokens = [self.rows[row].tokens_T[:-1] for row in some]
+            rows = [self.rows[row] for row in some]
+            tokens = [row.tokens_T[:-1].to(target.device) for row in rows]
             tokens_BP = torch.nn.utils.rnn.pad_sequence(tokens, batch_first=True)
-            reading = target.read(tokens_BP.to(target.device), taps=self.taps)
+            prompt_B = torch.tensor([row.prompt for row in rows], device=target.device)
+            reading = target.read(tokens_BP, taps=self.taps, prompt_B=prompt_B)
             for place, row in enumerate(some):
                 taps_BPC, size = reading.taps_BPC, self.sizes[row]
                 part = Reading(

@@ -72,13 +72,13 @@ class Autoregress:
             done_B=none_B.bool(),
             row_B=torch.tensor(list(rows if rows is not None else range(count)), device=device),
         )
-        if self.compiled:
-            stays(run)
         started = self._now()
         run.cache.within(longest)
-        hidden_BPD = self.target.read(tokens_BP, run.cache).hidden_BPD
+        hidden_BPD = self.target.read(tokens_BP, run.cache, prompt_B=lengths_B).hidden_BPD
         run.cache.keep(lengths_B)
         self._write(run, hidden_BPD[torch.arange(count, device=device), lengths_B - 1])
+        if self.compiled:
+            stays(run)
         prefilled = self._now()
         texts: dict[int, list[int]] = {}
         order = list(range(count))  # which prompt each row continues

@@ -120,12 +120,14 @@ def replay_batch(
 ) -> Replay:
     """Replay a batch of the target's own text, written under the same sampling."""
     tokens_BT = batch.tokens_BT
-    reading = target.read(tokens_BT[:, :-1], taps=drafter.needs.taps)
+    reading = target.read(tokens_BT[:, :-1], taps=drafter.needs.taps, prompt_B=batch.prompt_B)
     # Rounds draft behind the prompt alone: families need not look elsewhere.
     place_S = torch.arange(tokens_BT.shape[1] - 1, device=tokens_BT.device)
     first_B1, last_B1 = (edge_B[:, None] - 1 for edge_B in (batch.prompt_B, batch.length_B))
     trained_BS = (place_S >= first_B1) & (place_S < last_B1)
-    lesson = Lesson(tokens_BT, trained_BS, reading.hidden_BPD, reading.taps_BPC, k)
+    lesson = Lesson(
+        tokens_BT, trained_BS, reading.hidden_BPD, reading.taps_BPC, k, prompt_B=batch.prompt_B
+    )
     accept_BSK = drafter.likelihood(lesson, sampling)
     if not sampling.greedy:
         probs_BS = text_probs(target, reading.hidden_BPD, tokens_BT[:, 1:], sampling)

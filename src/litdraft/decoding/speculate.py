@@ -131,7 +131,9 @@ class Speculate:
         context, rows_B = run.context, torch.arange(len(run.limit_B), device=run.ends.device)
         tokens_BP = context.tokens_BT[:, : int(context.prompt_B.max())]
         run.cache.within(tokens_BP.shape[1])
-        reading = self.target.read(tokens_BP, run.cache, self.drafter.needs.taps)
+        reading = self.target.read(
+            tokens_BP, run.cache, self.drafter.needs.taps, prompt_B=context.prompt_B
+        )
         run.cache.keep(context.prompt_B)
         last_B1D = reading.hidden_BPD[rows_B, context.prompt_B - 1][:, None]
         nothing = Proposal(tokens_BP[:, :0])
@@ -139,6 +141,8 @@ class Speculate:
         none_B = torch.zeros_like(context.prompt_B)
         seen = Seen(tokens_BP, none_B, context.prompt_B, reading.hidden_BPD, reading.taps_BPC)
         self.drafter.observe(run.state, seen, context)
+        if self.compiled:
+            stays(run)
 
     def round(self, run: Run) -> Verdict:
         """One round of every row. Nothing here waits for the device."""
@@ -190,10 +194,7 @@ class Speculate:
         ends = torch.tensor(self.target.spec.eos, dtype=torch.long, device=device)
         state = self.drafter.allocate(count, room, self.k)
         steps_P = torch.arange(self.k + 1, device=device)
-        run = Run(context, cache, state, prompt_B + max_new_tokens, ends, steps_P)
-        if self.compiled:
-            stays(run)
-        return run
+        return Run(context, cache, state, prompt_B + max_new_tokens, ends, steps_P)
 
     def _going(self, run: Run, log: Log) -> bool:
         """Whether any row goes on; those that are done leave where that pays."""

@@ -14,6 +14,7 @@ from litdraft.errors import UserError
 from litdraft.models.fused import FusedLlama
 from litdraft.models.llama import Llama
 from litdraft.models.shared import Shared
+from litdraft.models.t5 import T5
 from litdraft.protocols import Context, Drafter, Lesson, Proposal, Seen, Warp
 
 
@@ -50,11 +51,22 @@ class Cached(Drafter):
     def vocabulary_U(self) -> Tensor | None:
         return self.theirs_U
 
-    def read(self, tokens_BP: Tensor, cache: Any = None, **packed: Tensor) -> Tensor:
+    def read(
+        self,
+        tokens_BP: Tensor,
+        cache: Any = None,
+        start_BP: Tensor | None = None,
+        prompt_B: Tensor | None = None,
+    ) -> Tensor:
         """hidden_BPD of the target's tokens."""
         if self.heard_V is not None:
             tokens_BP = self.heard_V[tokens_BP]
-        hidden_BPD: Tensor = self.model.read(tokens_BP, cache, **packed)[0]
+        given = {}  # not every model knows of packed rows, or of sources
+        if start_BP is not None:
+            given["start_BP"] = start_BP
+        if prompt_B is not None and isinstance(self.model, T5):
+            given["prompt_B"] = prompt_B
+        hidden_BPD: Tensor = self.model.read(tokens_BP, cache, **given)[0]
         return hidden_BPD
 
     def prepare(self, counts_V: Callable[[], Tensor]) -> None:
@@ -66,7 +78,7 @@ class Cached(Drafter):
 
     def compute_in(self, dtype: torch.dtype) -> None:
         self.model.to(dtype)
-        if isinstance(self.model, Llama):
+        if isinstance(self.model, Llama):  # its tables have the weights' type
             self.model.reset_buffers()
 
     def allocate(self, rows: int, room: int, k: int) -> State:
@@ -82,7 +94,7 @@ class Cached(Drafter):
         """Read the prompt; after a round only forget what was rejected."""
         cache = state.cache
         if not state.prompted:
-            self.read(seen.tokens_BP, cache)
+            self.read(seen.tokens_BP, cache, prompt_B=context.prompt_B)
             cache.keep(seen.count_B)
             state.prompted = True
         torch.minimum(cache.length_B, context.length_B - 1, out=cache.length_B)
@@ -107,9 +119,8 @@ class Cached(Drafter):
 
     def states(self, lesson: Lesson) -> Tensor:
         """states_BS1C: a language model's state does not depend on where a round began."""
-        # Only training packs texts, and what is trained is not fused.
-        packed = {} if lesson.start_BS is None else {"start_BP": lesson.start_BS}
-        return self.read(lesson.tokens_BT[:, :-1], **packed)[:, :, None]
+        tokens_BS = lesson.tokens_BT[:, :-1]
+        return self.read(tokens_BS, None, lesson.start_BS, lesson.prompt_B)[:, :, None]
 
     def unembed(self, states_nC: Tensor, j: int) -> Tensor:
         logits_nU: Tensor = self.model.unembed(states_nC)

@@ -33,11 +33,15 @@ class Slots:
         mask_B1PT lets a token see every slot up to its own; whatever a longer row or a rejected
         draft left behind stands further on and is never seen before it is overwritten.
         """
-        positions_BP = self.length_B[:, None] + self._slots_T[:count]
+        positions_BP = self._filled_B()[:, None] + self._slots_T[:count]
         # Rows and slots as one dimension: a layer's keys are then stored by one plain copy.
         self._slots_n = (self._rows_B1 * len(self._slots_T) + positions_BP).flatten()
         seen_T = self._slots_T[: self._within]
         return positions_BP, (seen_T <= positions_BP[..., None])[:, None]
+
+    def _filled_B(self) -> Tensor:
+        """How many slots of each row are taken."""
+        return self.length_B
 
     def store(self, stored_BTHE: Tensor, new_BPHE: Tensor) -> Tensor:
         """Write new entries where `place` said; all of the layer's that may be seen, BTHE."""

@@ -75,6 +75,11 @@ class Keys:
 def read_config(path: Path) -> LlamaConfig:
     """The Llama that a config.json describes; UserError if it is none, or one not read here."""
     keys = Keys(path, read_json(path))
+    if keys.values.get("is_encoder_decoder") is True:
+        raise UserError(
+            f"{path} describes a {keys.values.get('model_type')} model, whose encoder reads a "
+            "source before its decoder writes: give target=seq2seq"
+        )
     keys.require("model_type", None, "llama")
     keys.require("hidden_act", "silu", "silu")
     keys.require("attention_bias", False, False)

@@ -19,7 +19,7 @@ from transformers.utils import logging
 from litdraft.errors import UserError
 from litdraft.models.hf_causal import HFCausal
 from litdraft.models.hf_config import read_ends
-from litdraft.models.hf_folder import read_headers
+from litdraft.models.hf_tensors import read_headers
 from litdraft.models.hub import local
 from litdraft.models.room import all_devices, check_context, check_fits
 
@@ -85,7 +85,12 @@ def _config_of(folder: Path) -> tuple[Any, Any]:
         ) from error
     kind = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
     kind = kind[0] if isinstance(kind, tuple) else kind
-    if kind is None or config.is_encoder_decoder:
+    if config.is_encoder_decoder:
+        raise UserError(
+            f"{folder} is a {config.model_type} model, whose encoder reads a source before its "
+            "decoder writes: give target=seq2seq"
+        )
+    if kind is None:
         raise UserError(
             f"{folder} is a {config.model_type} model, which is no causal language model of "
             "transformers: give one that continues text"

@@ -13,7 +13,7 @@ from litdraft.errors import UserError
 from litdraft.models.cache import roomy
 from litdraft.models.layout import by_columns
 from litdraft.native.build import fastest_dtype, usable
-from litdraft.protocols import Cache, Reading, TargetSpec
+from litdraft.protocols import Cache, Reading, Sides, TargetSpec
 
 
 class Frozen:
@@ -35,6 +35,7 @@ class Frozen:
         bos: int | None = None,
         eos: tuple[int, ...] = (),
         shape: Mapping[str, Any] | None = None,
+        sides: Sides | None = None,
     ) -> None:
         self.model: Any = model.eval().requires_grad_(False)
         if self.device.type == "cpu" and self.dtype == torch.float32:
@@ -50,6 +51,7 @@ class Frozen:
             eos,
             fingerprint(model),
             shape,
+            sides,
         )
 
     @property
@@ -78,10 +80,14 @@ class Frozen:
         cache: Cache | None = None,
         taps: tuple[int, ...] = (),
         start_BP: Tensor | None = None,
+        prompt_B: Tensor | None = None,
     ) -> Reading:
-        if start_BP is None:
-            return Reading(*self.model.read(tokens_BP, cache, taps))
-        return Reading(*self.model.read(tokens_BP, cache, taps, start_BP))
+        given = {}  # not every model knows of packed rows, or of sources
+        if start_BP is not None:
+            given["start_BP"] = start_BP
+        if prompt_B is not None and self.spec.sides is not None:
+            given["prompt_B"] = prompt_B
+        return Reading(*self.model.read(tokens_BP, cache, taps, **given))
 
     def embed(self, tokens: Tensor) -> Tensor:
         embedded: Tensor = self.model.embed(tokens)

@@ -158,6 +158,7 @@ class DrafterModule(L.LightningModule):
             None if reading is None else reading.taps_BPC,
             self.k,
             None if batch.start_BT is None else batch.start_BT[:, :-1],
+            batch.prompt_B,
         )
 
     def on_validation_epoch_start(self) -> None:

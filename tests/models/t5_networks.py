@@ -1,0 +1,44 @@
+"""Small random T5s of transformers, and the same behind our names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import T5Config, T5ForConditionalGeneration
+
+VOCABULARY, START, EOS = 43, 0, 2
+# T5 as it was first, T5 1.1 (and FLAN-T5), and what lies between.
+KINDS: dict[str, dict[str, Any]] = {
+    "t5": {"feed_forward_proj": "relu", "tie_word_embeddings": True},
+    "flan": {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
+    "uneven": {"feed_forward_proj": "gated-silu", "num_layers": 1, "num_decoder_layers": 3},
+}
+
+
+def network(kind: str, dtype: torch.dtype = torch.float64, **sizes: Any) -> Any:
+    """Weights large enough that texts differ; distances beyond the reach of the bias are read."""
+    given: dict[str, Any] = {
+        "vocab_size": VOCABULARY, "d_model": 24, "d_kv": 5, "d_ff": 40, "num_layers": 2,
+        "num_decoder_layers": 2, "num_heads": 4, "relative_attention_num_buckets": 8,
+        "relative_attention_max_distance": 9, "n_positions": 64, "decoder_start_token_id": START,
+        "eos_token_id": EOS, "pad_token_id": START, "dropout_rate": 0.0, **KINDS[kind], **sizes,
+    }  # fmt: skip
+    torch.manual_seed(0)
+    model = T5ForConditionalGeneration(T5Config(**given)).to(dtype)
+    with torch.no_grad():
+        if kind == "flan":  # an unembedding of its own
+            model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.shared.weight))
+        for name, weight in model.named_parameters():
+            wide = {"lm_head": 0.6, "shared": 1.0}.get(name.split(".")[0], 0.3)
+            if weight.dim() > 1:
+                weight.normal_(std=1.0 if "relative" in name else wide)
+            else:
+                weight.normal_(1.0, 0.1)
+    return model.eval()
+
+
+def saved(folder: Path, kind: str, dtype: torch.dtype = torch.float64, **sizes: Any) -> Path:
+    network(kind, dtype, **sizes).save_pretrained(folder)
+    return folder
