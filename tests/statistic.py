@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from tests.fakes import Scripted
@@ -16,7 +17,7 @@ FALSE_ALARM = 1e-6
 ROWS = 20_000
 
 
-def pair_statistic(target: Target) -> float:
+def pair_statistic(target: Target, prompt: Sequence[int] = (1, 2)) -> float:
     """Pearson's statistic of the first two tokens behind the prefill's, over many rows, divided by
     the threshold that a right sampler exceeds with probability FALSE_ALARM.
 
@@ -28,9 +29,9 @@ def pair_statistic(target: Target) -> float:
         torch.tensor([[0.5, 0.2, 0.1, 0.1, 0.1], [0.1, 0.1, 0.1, 0.2, 0.5]]).double()
     )
     drafter.bind(target)
-    generation = Speculate(target, drafter, 2, sampling, seed=3).generate([[1, 2]] * ROWS, 3)
+    generation = Speculate(target, drafter, 2, sampling, seed=3).generate([prompt] * ROWS, 3)
     seen = torch.tensor(generation.tokens)
-    exact = exact_triples(target, [1, 2], size, sampling)
+    exact = exact_triples(target, prompt, size, sampling)
     counts = torch.bincount(
         seen[:, 0] * size**2 + seen[:, 1] * size + seen[:, 2], minlength=size**3
     )
@@ -50,10 +51,12 @@ def threshold(freedom: int) -> float:
     return freedom + 2 * math.sqrt(freedom * x) + 2 * x
 
 
-def exact_triples(target: Target, prompt: list[int], size: int, warp: Sampling) -> Tensor:
+def exact_triples(target: Target, prompt: Sequence[int], size: int, warp: Sampling) -> Tensor:
     """The target's own joint distribution of three tokens behind a prompt."""
     triples = torch.cartesian_prod(*[torch.arange(size)] * 3)
     texts = torch.cat((torch.tensor(prompt).expand(len(triples), -1), triples), 1)
-    hidden = target.read(texts[:, :-1]).hidden_BPD[:, len(prompt) - 1 :]
+    prompt_B = torch.full((len(texts),), len(prompt))
+    reading = target.read(texts[:, :-1], prompt_B=prompt_B)
+    hidden = reading.hidden_BPD[:, len(prompt) - 1 :]
     probs = warp.probs(target.unembed(hidden)).gather(2, triples[..., None])[..., 0]
     return probs.prod(1).view(size, size, size)

@@ -13,10 +13,19 @@ import torch
 from torch import Tensor, nn
 
 from litdraft.drafters.head import Head
+from litdraft.drafters.source import Remembered, Source
 from litdraft.drafters.stepwise import State, Unrolled
 from litdraft.errors import UserError
 from litdraft.native.build import OUT, packed
-from litdraft.protocols import Context, Proposal, Target, TargetSpec, Warp
+from litdraft.protocols import (
+    Context,
+    Lesson,
+    Proposal,
+    Seen,
+    Target,
+    TargetSpec,
+    Warp,
+)
 
 
 @dataclass
@@ -29,11 +38,19 @@ class Memory:
     long_LnW: list[Tensor]
 
 
+@dataclass
+class Start(State):
+    """And what was given, where the head looks at that."""
+
+    source: Remembered | None = None
+
+
 class LSTM(Unrolled):
     """`layers` layers of `width`; the head is the target's frozen unembedding, or one's own.
 
     The memory starts as a function of the target's hidden state h_t, which also enters every step's
-    gates; step j reads the embedding of the j-th token behind x_t and predicts the next.
+    gates; step j reads the embedding of the j-th token behind x_t and predicts the next. With
+    `source`, pooled or attention, a vector of the source (or of the prompt) stands beside h_t.
     """
 
     def __init__(
@@ -43,6 +60,7 @@ class LSTM(Unrolled):
         width: int = 128,
         head: str = "target",
         vocabulary: int | str | None = None,
+        source: str | None = None,
     ) -> None:
         super().__init__()
         if layers < 1 or width < 1:
@@ -54,7 +72,9 @@ class LSTM(Unrolled):
         # All that the start gives, one product a round: gates, output, and each layer's memory.
         output = self.head.inputs
         self.begun = (4 * width, output, *[width] * (2 * layers))
-        self.opening = nn.Linear(spec.width, sum(self.begun))
+        self.source = None if source is None else Source(spec.width, source, width)
+        read = spec.width if source is None else 2 * spec.width
+        self.opening = nn.Linear(read, sum(self.begun))
         # Input and recurrent weights of a layer are one matrix: one product a step. The first
         # layer's bias is in `opening`.
         inputs = [spec.width] + [width] * (layers - 1)
@@ -68,10 +88,35 @@ class LSTM(Unrolled):
 
     def fuse(self, dtype: torch.dtype) -> None:
         target: Target = self.__dict__["target"]
-        if target.packed is not None and self.width % OUT == 0:
+        if target.packed is not None and self.width % OUT == 0 and self.source is None:
             self.__dict__["fused"] = Fused(self, *target.packed, dtype)
         else:
             super().fuse(dtype)
+
+    def allocate(self, rows: int, room: int, k: int) -> Start:
+        return Start(super().allocate(rows, room, k).hidden_BD)
+
+    def observe(self, state: Any, seen: Seen, context: Context) -> None:
+        super().observe(state, seen, context)
+        if self.source is not None and state.source is None:
+            state.source = self.source.remember(seen.hidden_BPD, context.prompt_B)
+
+    def start(self, state: Any, context: Context) -> Memory:
+        if self.source is None:
+            return self.begin(state.hidden_BD)
+        source_BD = self.source(state.hidden_BD[:, None], state.source)[:, 0]
+        return self.begin(torch.cat((state.hidden_BD, source_BD), -1))
+
+    def starts(self, lesson: Lesson, row_n: Tensor, start_n: Tensor) -> Memory:
+        if self.source is None:
+            memory: Memory = super().starts(lesson, row_n, start_n)
+            return memory
+        assert lesson.hidden_BSD is not None
+        hidden_BSD = lesson.hidden_BSD.to(self.opening.weight.dtype)
+        if lesson.prompt_B is None or lesson.start_BS is not None:
+            raise UserError("drafter.source reads what was given of each row: give data.pack=false")
+        source_BSD = self.source(hidden_BSD, self.source.remember(hidden_BSD, lesson.prompt_B))
+        return self.begin(torch.cat((hidden_BSD, source_BSD), -1)[row_n, start_n])
 
     def propose(
         self, state: State, context: Context, k: int, warp: Warp, uniforms_BK: Tensor
