@@ -79,7 +79,7 @@ def test_a_checkpoint_of_the_other_kind_is_refused(tmp_path: Path) -> None:
     """Decoder-only as seq2seq, and the reverse: the sentence names the target to choose."""
     folder = saved(tmp_path / "t5", "t5")
     for kind in (LlamaTarget, HFCausalTarget):
-        with pytest.raises(UserError, match="is a t5 model.*give target=seq2seq|describes a t5"):
+        with pytest.raises(UserError, match=r"is a t5 model.*give target=seq2seq|describes a t5"):
             kind.open(folder)
     for kind_, told in (("llama", "give target=llama or target=hf_causal"), ("bart", "only T5")):
         other = tmp_path / kind_
@@ -94,7 +94,7 @@ def test_a_tap_that_the_target_lacks_is_told(pair: Any) -> None:
     _, target = pair
     drafter = seq2seq.lstm(target)
     drafter.needs = Needs(hidden=True, taps=(2, 3))
-    with pytest.raises(UserError, match="drafter=lstm taps layer 3, but .* has 2: tap others"):
+    with pytest.raises(UserError, match=r"drafter=lstm taps layer 3, but .* has 2: tap others"):
         drafter.bind(target)
 
 
