@@ -73,13 +73,18 @@ class Choices:
 
     def encoder(self, materials: Materials, split: Split = "training") -> Encoder:
         """Of rows to train on, or of prompts that may take all of a target's context. UserError if
-        `length` does not fit it."""
+        `length` does not fit it, or if the loss would be on a source, which nothing writes."""
+        if materials.sides is not None and self.loss == "all":
+            raise UserError(
+                f"data.loss=all was given, but {materials.reader} reads a source, which nothing "
+                "learns to write: use data.loss=continuation"
+            )
         if self.length is not None:
             materials.check_length(self.length)
         length = self.length or WITHOUT_TARGET
         if materials.spec is not None and (self.length is None or split != "training"):
             length = materials.spec.context
-        return Encoder(materials.tokenizer, length, self.truncate)
+        return Encoder(materials.tokenizer, length, self.truncate, materials.sides)
 
     def dealt(
         self, count: int, split: Split, apart: frozenset[Split], given: Callable[[int], Hashable]

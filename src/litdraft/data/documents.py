@@ -51,6 +51,7 @@ class Documents:
         return Rows.of(lists, given, [[1, len(row)] for row in lists], rows.groups)
 
     def _rows(self, materials: Materials, split: Split) -> Rows:
+        materials.check_continues(type(self.source).__module__.rpartition(".")[2])
         apart = self.source.apart
         rows = self._cut(materials, split if split in apart else "training")
 

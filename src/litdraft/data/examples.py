@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar, overload
 
@@ -34,6 +34,16 @@ class Example(NamedTuple):
     group: str = ""
     place: str = ""
     rendered: bool = False
+
+
+def joined(pieces: Iterable[Piece]) -> str:
+    return "".join(piece.text for piece in pieces)
+
+
+def given_in(example: Example) -> str:
+    """What stands before the last response."""
+    answered = any(piece.written for piece in example.pieces[-1:])
+    return joined(example.pieces[:-1] if answered else example.pieces)
 
 
 class Examples(Protocol):

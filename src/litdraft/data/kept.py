@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -34,6 +35,8 @@ def kept(materials: Materials, facts: Any, make: Callable[[], Iterator[Kept]]) -
     """What `make` yields, from the cache where the same facts and tokenizer made it before. One
     process makes it, the others wait."""
     told = {"format": FORMAT, "text": facts, "tokenizer": tokenizer_mark(materials.tokenizer)}
+    if materials.sides is not None:
+        told["sides"] = asdict(materials.sides)
     path = materials.cache / "rows" / f"{key_of(told)}.arrow"
 
     def once() -> None:

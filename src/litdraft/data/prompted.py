@@ -8,8 +8,8 @@ from rich.progress import track
 
 from litdraft.data.choices import Choices, in_turn
 from litdraft.data.continuations import dealt_out
-from litdraft.data.encoding import Cuts, Encoder, joined
-from litdraft.data.examples import Example, Examples, Split
+from litdraft.data.encoding import Cuts, Encoder
+from litdraft.data.examples import Example, Examples, Split, given_in
 from litdraft.data.kept import Kept, kept, tell_cuts
 from litdraft.data.rows import Rows
 from litdraft.data.source import Materials
@@ -91,9 +91,3 @@ class Prompted:
                 "every token would be trained on, because all prompts are empty: check the "
                 "prompts, or say data.loss=all"
             )
-
-
-def given_in(example: Example) -> str:
-    """What stands before the last response."""
-    last = example.pieces[-1]
-    return joined(example.pieces[:-1] if last.written else example.pieces)

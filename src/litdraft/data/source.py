@@ -34,6 +34,19 @@ class Materials:
             raise UserError(f"{because} needs a target that writes: choose one with target=")
         return self.writer
 
+    @property
+    def reader(self) -> str:
+        """Who the rows are laid out for, in words."""
+        return "the drafter" if self.spec is None else self.spec.name
+
+    def check_continues(self, data: str) -> None:
+        """UserError where rows have a source: `data` has none."""
+        if self.sides is not None:
+            raise UserError(
+                f"data={data} continues texts, but {self.reader} reads a source: use "
+                "data=restoration, wmt14, cnn_dailymail, spec_bench or jsonl"
+            )
+
     def check_length(self, length: int) -> None:
         """UserError if rows of `length` tokens do not fit the target's context."""
         if self.spec is not None and length > self.spec.context:

@@ -56,6 +56,7 @@ class TargetGenerated:
 
     def _openings(self, materials: Materials, split: Split, count: int) -> list[list[int]]:
         """First words that the target did not end at once."""
+        materials.check_continues("target_generated")
         writer = materials.needed_writer("data=target_generated")
         spec = writer.target.spec
         materials.check_length(self.length)
