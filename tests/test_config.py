@@ -71,6 +71,7 @@ def needed(group: str, name: str, little: Path) -> list[str]:
         ("data", "text"): [f"data.path={text}"],
         ("data", "mixture"): [f"data.parts.stories.path={text}"],
         ("data", "books"): [f"data.path={text}"],
+        ("data", "restoration"): [f"data.path={text}"],
         ("data", "jsonl"): [f"data.path={text}"],
         ("data", "spec_bench"): [f"data.path={text}"],
         ("experiment", "tiny_target"): [f"data.path={text}"],

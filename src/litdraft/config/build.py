@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -135,10 +136,20 @@ def tokenizer_of(config: DictConfig, target: Target | None, folder: Path) -> Tok
     path = folder / "tokenizer.model"
     if path.exists():
         return open_tokenizer(path)
-    source = source_of(config)
-    if not isinstance(source, Documents) or not hasattr(source.source, "texts"):
-        raise UserError("target=null needs data=text data.path=...: a text to learn from")
-    return train_sentencepiece(source.source.texts(), config.tokenizer_pieces, path)
+    return train_sentencepiece(_texts(source_of(config)), config.tokenizer_pieces, path)
+
+
+def _texts(source: Source) -> Iterable[str]:
+    """What a tokenizer may be trained on; UserError if no part of the source offers any."""
+    parts = source.parts.values() if isinstance(source, Mixture) else [source]
+    examples = [part.source for part in parts if isinstance(part, Documents | Prompted)]
+    offered = [some.texts() for some in examples if hasattr(some, "texts")]
+    if not offered:
+        raise UserError(
+            "target=null needs a text to learn from: choose data=text, books, restoration, wmt14 "
+            "or cnn_dailymail"
+        )
+    return chain.from_iterable(offered)
 
 
 def source_of(config: DictConfig) -> Source:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from litdraft.data.epub import read_epub
-from litdraft.data.examples import Example, Piece, Split
+from litdraft.data.examples import Example, Piece, Split, joined
 from litdraft.data.files import Paths, files_of, read_text, stamp
 from litdraft.data.gutenberg import read_gutenberg
 from litdraft.data.titles import Titles, listed, normalized, split_titles
@@ -65,6 +65,13 @@ class Books:
         }
 
     def examples(self, split: Split, tokenizer: Tokenizer) -> Sequence[Example]:
+        return self.chapters(split)
+
+    def texts(self) -> Iterator[str]:
+        """Every chapter to train on: what a tokenizer may be trained on."""
+        return (joined(chapter.pieces) for chapter in self.chapters("training"))
+
+    def chapters(self, split: Split) -> list[Example]:
         """A chapter of an epub, or a whole .txt, is an example; its group is the title."""
         return [
             Example((Piece(text, written=True),), book.title, _place(book, number))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -51,6 +51,10 @@ class CNNDailyMail:
     def examples(self, split: Split, tokenizer: Tokenizer) -> Sequence[Example]:
         pairs = self._splits.pairs(split)
         return Mapped(pairs.numbers, lambda _, number: self._example(pairs.at(number)))
+
+    def texts(self) -> Iterator[str]:
+        """Pairs to train on, without prompts: what a tokenizer may be trained on."""
+        return self._splits.pairs("training").texts()
 
     @cached_property
     def _splits(self) -> Hub | Local:

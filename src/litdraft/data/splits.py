@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from litdraft.data.tables import filled_rows, open_hub
 from litdraft.errors import UserError
 
 HUB_SPLITS: dict[Split, str] = {"training": "train", "validation": "validation", "test": "test"}
+SPOKEN = 100_000
 
 Files = tuple[Path, ...]
 Parts = str | Sequence[str] | None
@@ -36,6 +37,13 @@ class Pairs(NamedTuple):
 
     numbers: Sequence[int]
     at: Callable[[int], Pair]
+
+    def texts(self) -> Iterator[str]:
+        """Both sides of up to SPOKEN pairs, spread evenly: what a tokenizer may be trained on."""
+        for number in self.numbers[:: -(-len(self.numbers) // SPOKEN) or 1]:
+            pair = self.at(number)
+            yield pair.source
+            yield pair.target
 
 
 def filled(pairs: Iterable[Pair]) -> list[Pair]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any
 
@@ -64,6 +64,10 @@ class WMT14:
         if shots and split == "training":
             numbers = [number for number in numbers if number not in shots]
         return Mapped(numbers, lambda _, number: self._example(before, pairs.at(number)))
+
+    def texts(self) -> Iterator[str]:
+        """Pairs to train on, without prompts: what a tokenizer may be trained on."""
+        return self._splits.pairs("training").texts()
 
     def _check(self) -> None:
         if self.source == self.target:

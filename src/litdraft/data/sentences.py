@@ -1,0 +1,105 @@
+"""Paragraphs of books as runs of sentences that can be read alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from random import Random
+from typing import NamedTuple
+
+# What the maker of a book chose, and nobody could restore.
+STRAIGHT = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "`": "'", "_": None})
+DASHES = re.compile(r"--+|[–―]")
+# Where a sentence may end and the next begin.
+BORDER = re.compile(r"(?<=[.!?])([\"')]*) (?=[\"'(]*[A-Z])")
+ABBREVIATION = re.compile(
+    r"\b(?:[A-HJ-Z]|Mr|Mrs|Ms|Dr|St|Mt|Messrs|Mme|Mlle|Prof|Rev|Hon|Capt|Col|Gen|Lieut|Sgt|Esq|Jr|Sr"
+    r"|Chap|Vol|viz|vs|cf|i\.e|e\.g)\.$"  # also initials, which an I seldom is
+)
+WHOLE = re.compile(r"[\"'(]*[A-Z].*[.!?][\"')]*")
+HEADING = re.compile(
+    r"(?:chapter|book|part|volume|letter|stave|act|scene) (?:\d+|[ivxlc]+)\b", re.I
+)
+SHOUTED = re.compile(r"[A-Z]{2}")
+STRANGE = re.compile(r"[^\w\s.,;:!?\"'()&—-]")
+# A quotation between single marks; what stands in an 'em or an others' is none of its ends.
+SINGLE = re.compile(r"(?<!\w)'(?=\w).*?(?<=[.,;:!?—])'(?!\w)")
+SINGLE_END = re.compile(r"(?<!\w)'(?=\w)|(?<=[.,;:!?—])'(?!\w)")
+WORD = re.compile(r"\w+(?:['-]\w+)*")
+
+
+class Sentence(NamedTuple):
+    """quoted: it begins inside of a quotation."""
+
+    text: str
+    words: int
+    quoted: bool
+
+    @property
+    def fair(self) -> bool:
+        """A whole sentence of nothing but words, none of which shouts: headings do, and the
+        beginnings of chapters."""
+        odd = SHOUTED.search(self.text) or STRANGE.search(self.text)
+        return odd is None and WHOLE.fullmatch(self.text) is not None
+
+
+def lowered(text: str) -> str:
+    """Its words in lower case and nothing else. A hyphen or an apostrophe inside a word is how that
+    is spelled, and stays."""
+    return " ".join(WORD.findall(text.lower()))
+
+
+def runs(paragraph: str, least: int, most: int, random: Random) -> Iterator[str]:
+    """Neighbouring sentences with `least` to `most` words, as many as `random` draws; none is in
+    two runs. What is in none: a sentence that is not `fair` or is too long, and a run of which a
+    quotation leaves a mark out."""
+    if HEADING.match(paragraph):
+        return
+    run: list[Sentence] = []
+    wanted = random.randint(least, most)
+    for sentence in sentences(paragraph):
+        if not sentence.fair or _words(run) + sentence.words > most:
+            yield from _text(run, least)
+            run = []
+        if not sentence.fair or sentence.words > most:
+            continue
+        run.append(sentence)
+        if _words(run) >= wanted and _balanced(run):
+            yield from _text(run, least)
+            run, wanted = [], random.randint(least, most)
+    yield from _text(run, least)
+
+
+def sentences(paragraph: str) -> Iterator[Sentence]:
+    """All of a paragraph, spaces, quotation marks and dashes made the same. A sentence does not end
+    behind an abbreviation, nor before a small letter."""
+    text = " ".join(DASHES.sub("—", paragraph.translate(STRAIGHT)).split())
+    begin, quoted = 0, False
+    ends = [border.end() for border in BORDER.finditer(text)]
+    for end in [*ends, len(text)]:
+        sentence = text[begin:end].strip()
+        if end < len(text) and ABBREVIATION.search(sentence):
+            continue
+        yield Sentence(sentence, len(WORD.findall(sentence)), quoted)
+        begin, quoted = end, quoted ^ (sentence.count('"') % 2 == 1)
+
+
+def _words(run: list[Sentence]) -> int:
+    return sum(sentence.words for sentence in run)
+
+
+def _balanced(run: list[Sentence]) -> bool:
+    """Whether all quotations begin and end in it; or it is a part of one, and has no mark."""
+    text = _joined(run)
+    marks = text.count('"')
+    pairs = marks == 0 or (marks % 2 == 0 and not run[0].quoted)
+    return pairs and SINGLE_END.search(SINGLE.sub("", text)) is None
+
+
+def _joined(run: list[Sentence]) -> str:
+    return " ".join(sentence.text for sentence in run)
+
+
+def _text(run: list[Sentence], least: int) -> Iterator[str]:
+    if _words(run) >= least and _balanced(run):
+        yield _joined(run)
