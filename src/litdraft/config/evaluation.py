@@ -15,6 +15,7 @@ from rich.progress import Progress
 from litdraft.config.bench import Bench, open_bench, prompts_of
 from litdraft.config.build import sampling_of
 from litdraft.config.measuring import block
+from litdraft.data.layouts import prompt_tokens
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.compiled import Compiled
 from litdraft.decoding.speculate import Speculate
@@ -125,7 +126,7 @@ def _compiled(bench: Bench, k: int, prompts: Sequence[Sequence[int]]) -> bool:
 def _stream(bench: Bench, k: int) -> float:
     """Print one continuation as it comes, then what it cost."""
     config, console = bench.config, Console(highlight=False, soft_wrap=True)
-    prompt = bench.tokenizer.encode(config.prompt)
+    prompt = prompt_tokens(bench.tokenizer, bench.target.spec.sides, config.prompt)
     sampling = sampling_of(config)
     loop = Speculate(bench.target, bench.drafter, k, sampling, config.seed)
     plain = Autoregress(bench.target, sampling, config.seed)

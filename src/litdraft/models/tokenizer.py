@@ -138,11 +138,11 @@ def _known(token: int) -> int | None:
 
 def open_tokenizer(path: str | Path) -> Tokenizer:
     """A SentencePiece or tiktoken `.model`, a tokenizer.json, llama2.c's tokenizer `.bin`, or a
-    folder of one of the first three (a tokenizer.json first, which knows added tokens); OWNER/NAME
-    is a folder of the hub's."""
+    folder of one of the first three (a tokenizer.json first, which knows added tokens; T5's
+    SentencePiece is a spiece.model); OWNER/NAME is a folder of the hub's."""
     path = local(path, weights=False)
     if path.is_dir():
-        inside = (path / "tokenizer.json", path / "tokenizer.model")
+        inside = (path / "tokenizer.json", path / "tokenizer.model", path / "spiece.model")
         path = next((file for file in inside if file.is_file()), path)
     if path.suffix == ".model":
         if is_tiktoken(path):
