@@ -113,6 +113,16 @@ def test_every_source_builds(name: str, little: Path) -> None:
     assert source_of(compose("train", [f"data={name}", *needed("data", name, little)]))
 
 
+def test_a_tokenizer_is_trained_on_the_parts_that_have_a_text(little: Path, tmp_path: Path) -> None:
+    words = ["tokenizer_pieces=320", "data.parts.stories.path=" + str(little / "text")]
+    mixture = compose("train", ["data=mixture", *words])
+    mixture.data.parts.update(wmt14=None, cnn_dailymail=None)
+    assert tokenizer_of(mixture, None, tmp_path).size == 320
+    lines = compose("train", ["data=jsonl", words[0], f"data.path={little / 'text'}"])
+    with pytest.raises(UserError, match="target=null needs a text to learn from: choose data=text"):
+        tokenizer_of(lines, None, tmp_path / "other")
+
+
 @pytest.mark.parametrize("name", names("teacher"))
 def test_every_teacher_builds(name: str) -> None:
     assert teacher_of(compose("train", [f"teacher={name}"])).cached == (name != "online")

@@ -44,6 +44,7 @@ def test_each_file_is_an_example(tmp_path: Path, tokenizer: Tokenizer) -> None:
     assert (example.group, example.place) == ("red sun", str(tmp_path / "pg12_red_sun.txt"))
     found = [e.group for s in SPLITS for e in books.examples(s, tokenizer)]
     assert found == ["moon", "1984", "red sun"]
+    assert list(books.texts()) == ["About moon.\nThe end."]
     assert books.documents
     assert books.apart == {"validation", "test"}
 

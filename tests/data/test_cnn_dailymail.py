@@ -53,6 +53,7 @@ def test_names_of_files_hold_them_out_and_keep_their_articles_out(
     source = CNNDailyMail(str(tmp_path))
     assert source.apart == {"test"}
     assert [len(source.examples(split, tokenizer)) for split in ("training", "test")] == [2, 1]
+    assert list(source.texts()) == ["B", "b", "C", "c"]
     everything = CNNDailyMail(str(tmp_path), test=None)
     assert [everything.apart, len(everything.examples("training", tokenizer))] == [set(), 4]
     with pytest.raises(UserError, match="holds no validation pairs"):

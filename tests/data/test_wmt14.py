@@ -52,6 +52,7 @@ def test_training_pairs_with_a_held_out_line_are_dropped(folder: Path) -> None:
     assert source.apart == {"validation", "test"}
     assert texts(source, "training") == [(f"Satz {i}", f" Line {i}") for i in range(6)]
     assert texts(source, "test") == [("Etwas", " Have it.")]
+    assert list(source.texts()) == [f"{side} {i}" for i in range(6) for side in ("Satz", "Line")]
 
 
 def test_only_files_of_the_names_are_apart(folder: Path) -> None:
