@@ -22,7 +22,8 @@ HEADING = re.compile(
 )
 SHOUTED = re.compile(r"[A-Z]{2}")
 STRANGE = re.compile(r"[^\w\s.,;:!?\"'()&—-]")
-# A quotation between single marks; what stands in an 'em or an others' is none of its ends.
+# A quotation between single marks, and half of one. An 'em looks like a beginning, and counts as
+# one; the others' is no end, because no stop or comma stands before its mark.
 SINGLE = re.compile(r"(?<!\w)'(?=\w).*?(?<=[.,;:!?—])'(?!\w)")
 SINGLE_END = re.compile(r"(?<!\w)'(?=\w)|(?<=[.,;:!?—])'(?!\w)")
 WORD = re.compile(r"\w+(?:['-]\w+)*")
