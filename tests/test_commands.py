@@ -16,7 +16,11 @@ from hydra import initialize_config_dir
 
 from litdraft.config.restore import evaluation_config
 from litdraft.config.schema import register
+from litdraft.decoding.autoregress import Autoregress
 from litdraft.errors import UserError
+from litdraft.models.tokenizer import open_tokenizer
+from litdraft.sampling import Sampling
+from litdraft.targets.llama import LlamaTarget
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -46,6 +50,14 @@ def small(little: Path) -> list[str]:
         "data.validation_prompts=6", "data.validation_tokens=24", "data.batch_size=8",
         "drafter.width=12", "trainer.accelerator=cpu", "trainer.max_epochs=2", "probe_prompts=2",
     ]  # fmt: skip
+
+
+def written(little: Path, prompt: str, tokens: int) -> str:
+    """What the little target itself writes behind a prompt, greedily."""
+    target = LlamaTarget.open(little / "target", dtype=torch.float64)
+    tokenizer = open_tokenizer(little / "tokenizer.model")
+    decoder = Autoregress(target, Sampling(0.0), seed=0)
+    return tokenizer.decode(decoder.generate([tokenizer.encode(prompt)], tokens).tokens[0])
 
 
 def weights(run_folder: Path) -> dict[str, torch.Tensor]:
@@ -87,6 +99,7 @@ def test_two_devices_evaluate_as_one(trained: Path) -> None:
             assert (folder / name).stat().st_size > 0
     one, two = reports
     assert one.keys() >= FIELDS
+    assert "quality" not in one.keys() | one["beside"].keys(), "the data has no references"
     assert one["k"] == 2
     assert one["losslessness"] | {"tolerance": 0} == {
         "prompts": 5, "identical": 5, "near_ties": 0, "mismatches": 0, "tolerance": 0,
@@ -133,12 +146,24 @@ def test_prompts_from_a_file_to_a_report_by_category(trained: Path, little: Path
     assert "⏎end⟧" in trained_on
     words += ["data.responses=target", "data.response_tokens=16", "data.pack=true"]
     run(trained, "train.py", *words, "data.workers=1", "teacher.dtype=int8", "teacher=hidden")
-    run(trained, "evaluate.py", "run=outputs/prompts", "prompts=4", "max_new_tokens=16")
+    own = [{**row, "response": written(little, row["prompt"], 16)} for row in rows[:6]]
+    (trained / "own.jsonl").write_text("\n".join(map(json.dumps, own)), encoding="utf-8")
+    run(
+        trained, "evaluate.py", "run=outputs/prompts", "prompts=4", "max_new_tokens=16",
+        "dtype=float64", "data.test=own.jsonl",
+    )  # fmt: skip
     folder = trained / "outputs" / "prompts"
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     assert set(report["groups"]) == {"even", "odd"}
     for name, part in report["groups"].items():
         assert part["prompts"] == 2, name
+    assert report["losslessness"]["identical"] == report["quality"]["prompts"] == 4
+    for part in (report, *report["groups"].values()):
+        plain = part["quality"]["baseline"]
+        assert plain == part["quality"]["drafted"], "the same texts"
+        assert (plain["chrf"], plain["word_accuracy"]) == (1, 1), "each by its own reference"
+    assert report["beside"]["quality"]["prompts"] == 4
+    assert report["beside"]["quality"]["drafted"]["chrf"] < 1
     rounds = [sum(part["accepted_lengths"]) for part in report["groups"].values()]
     assert sum(rounds) == report["rounds"]
     assert (folder / "categories.png").stat().st_size > 0

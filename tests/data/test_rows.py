@@ -19,13 +19,15 @@ from litdraft.sampling import Sampling
 
 
 def test_rows_come_back_from_a_file(tmp_path: Path) -> None:
-    rows = Rows.of([[1, 2, 3], [4], [5, 6]], [2, 1, 1], groups=["a", "", "b"])
+    texts = [[1, 2, 3], [4], [5, 6]]
+    rows = Rows.of(texts, [2, 1, 1], None, ["a", "", "b"], ["x", None, ""])
     rows.save(tmp_path / "rows")
     again = Rows.load(tmp_path / "rows")
     assert again is not None
-    assert again.lists() == [[1, 2, 3], [4], [5, 6]]
+    assert again.lists() == texts
     assert again.prompts() == [[1, 2], [4], [5]]
     assert again.groups == ["a", "", "b"]
+    assert again.references == ["x", None, ""]
     assert again.fingerprint() == rows.fingerprint() != rows.select([0, 2]).fingerprint()
     assert (again.tokens(), again.trained()) == (6, 2)
     assert again.counts_V(8).tolist() == [0, 0, 0, 1, 0, 0, 1, 0]

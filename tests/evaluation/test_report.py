@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tests.evaluation.samples import sample, times
 
-from litdraft.evaluation import report
+from litdraft.evaluation import quality, report
 
 
 def test_the_file_is_the_dictionary(tmp_path: Path) -> None:
@@ -51,6 +52,28 @@ def test_markdown_carries_the_evidence() -> None:
         "`python evaluate.py run=outputs/one`", "a processor, 2 threads, float32, seed 0",
     ):  # fmt: skip
         assert words in told, words
+
+
+def test_the_texts_are_judged_where_there_are_references(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Both sides of both temperatures, on paper and on the screen."""
+    plain, drafted = (
+        report.quality(torch.stack([quality.sums([text], ["a b c d"])] * 2))
+        for text in ("a b c d", "a b c e")
+    )
+    assert drafted["quality"]["prompts"] == 1
+    told = sample(**plain)
+    told["beside"] |= drafted
+    lines = report.markdown(told).splitlines()
+    assert "The texts by their references, in hundredths (prompts that have one: 1):" in lines
+    for side in ("plain", "drafted"):
+        assert f"| greedy | {side} | 100.0 | 100.0 | 100.0 | 100.0 | 100.0 |" in lines
+        assert any(f"| temperature 1 | {side} | 75.0 | 66.7 | 75.0 | " in line for line in lines)
+    report.show(told, tmp_path)
+    assert "by the references, in hundredths" in capsys.readouterr().out
+    assert report.quality(torch.stack([quality.sums([], [])] * 2)) == {}
+    assert "references" not in report.markdown(sample())
 
 
 def test_the_terminal_shows_brackets_as_they_are(

@@ -193,6 +193,7 @@ def _figures(part: dict[str, Any]) -> dict[str, Any]:
         "predicted_survival": replays["drafter"].survival_K.tolist(),
         "repeated_4grams": report.share(*part["repeats"]),
         "floor": {name: replays[name].mean_acceptance_length for name in report.FLOORS},
+        **report.quality(part["quality"]),
     }
 
 

@@ -14,15 +14,15 @@ from litdraft.data.rows import Rows
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.replay import Replay, replay_texts
 from litdraft.decoding.speculate import Speculate
-from litdraft.evaluation import report
-from litdraft.evaluation.benchmark import Measurement, measure
+from litdraft.evaluation import quality, report
+from litdraft.evaluation.benchmark import Measurement, Side, measure
 from litdraft.evaluation.compiling import faster
 from litdraft.evaluation.losslessness import Verdicts, judge, measured_error
 from litdraft.evaluation.stats import Counts, repeated_4grams
 from litdraft.sampling import Sampling
 
 REPLAYED = ("drafter", *report.FLOORS)
-FIGURES = ("prompts", "counts", "repeats", "times_6", *REPLAYED)
+FIGURES = ("prompts", "counts", "repeats", "times_6", "quality", *REPLAYED)
 
 
 def block(
@@ -36,7 +36,7 @@ def block(
 ) -> dict[str, Any]:
     """Everything measured under one sampling, summed over processes."""
     config = bench.config
-    prompts, groups = rows.prompts(), rows.groups
+    prompts, groups, references = rows.prompts(), rows.groups, rows.references
     some = [prompts[row] for row in mine]
     plain, drafted = _decoders(bench, k, compiled, sampling, some[: config.batch])
     measurement = measure(
@@ -63,6 +63,7 @@ def block(
                 k,
                 sampling,
                 some,
+                [references[row] for row in mine],
                 measurement,
                 [place for place, row in enumerate(mine) if groups[row] == group],
             ).items()
@@ -94,6 +95,7 @@ def _figures(
     k: int,
     sampling: Sampling,
     prompts: Sequence[Sequence[int]],
+    references: Sequence[str | None],
     measurement: Measurement,
     places: Sequence[int],
 ) -> dict[str, Tensor]:
@@ -114,6 +116,7 @@ def _figures(
         .double(),
         "repeats": torch.tensor(repeated_4grams(texts)).double(),
         "times_6": times_n6.sum(0),
+        "quality": _quality(bench, measurement, references, places),
         **{
             name: replay_texts(bench.target, drafter, given, plain, k, sampling).totals()
             for name, drafter in {"drafter": bench.drafter, **bench.floors}.items()
@@ -129,7 +132,25 @@ def _read(part: dict[str, Any]) -> dict[str, Any]:
         "replays": {name: Replay.of_totals(part[name]) for name in REPLAYED},
         "repeats": part["repeats"].long().tolist(),
         "times_6": part["times_6"],
+        "quality": part["quality"],
     }
+
+
+def _quality(
+    bench: Bench,
+    measurement: Measurement,
+    references: Sequence[str | None],
+    places: Sequence[int],
+) -> Tensor:
+    """sums_2n of the plain and of the drafted texts, where there are references."""
+    ends = bench.target.spec.eos  # a tokenizer that knows but one would spell the others
+    judged = {place: text for place in places if (text := references[place]) is not None}
+
+    def summed(side: Side) -> Tensor:
+        written = ([token for token in side.tokens[place] if token not in ends] for place in judged)
+        return quality.sums(list(map(bench.tokenizer.decode, written)), list(judged.values()))
+
+    return torch.stack([summed(measurement.baseline), summed(measurement.drafted)])
 
 
 def _decoders(

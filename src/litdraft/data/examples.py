@@ -46,6 +46,15 @@ def given_in(example: Example) -> str:
     return joined(example.pieces[:-1] if answered else example.pieces)
 
 
+def written_in(example: Example, tokenizer: Tokenizer) -> str | None:
+    """The last response, without the marks that a chat template puts around it; None where there
+    is none, or an empty one."""
+    text = joined(piece for piece in example.pieces[-1:] if piece.written)
+    if example.rendered:
+        text = tokenizer.decode(tokenizer.encode_rendered(text))
+    return text.strip() or None
+
+
 class Examples(Protocol):
     """A source of text.
 

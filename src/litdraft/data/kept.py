@@ -18,7 +18,7 @@ from litdraft.data.source import Materials
 from litdraft.models.files import replacing, tidy
 from litdraft.models.tokenizer import Tokenizer
 
-FORMAT = 1  # raise it when rows of the same text would come out otherwise
+FORMAT = 2  # raise it when rows of the same text would come out otherwise
 SOME = 4096  # rows written at a time
 
 
@@ -29,6 +29,7 @@ class Kept(NamedTuple):
     prompt: int
     spans: Spans
     group: str
+    reference: str | None = None
 
 
 def kept(materials: Materials, facts: Any, make: Callable[[], Iterator[Kept]]) -> Rows:
@@ -53,8 +54,8 @@ def kept(materials: Materials, facts: Any, make: Callable[[], Iterator[Kept]]) -
 
 def _tables(rows: Iterator[Kept]) -> Iterator[pa.Table]:
     while some := list(islice(rows, SOME)):
-        tokens, prompts, spans, groups = zip(*some, strict=True)
-        yield Rows.of(tokens, prompts, spans, groups).table[:]
+        tokens, prompts, spans, groups, references = zip(*some, strict=True)
+        yield Rows.of(tokens, prompts, spans, groups, references).table[:]
 
 
 def tell_cuts(what: str, rows: int, cuts: Cuts, truncate: str) -> None:

@@ -9,7 +9,7 @@ from rich.progress import track
 from litdraft.data.choices import Choices, in_turn
 from litdraft.data.continuations import dealt_out
 from litdraft.data.encoding import Cuts, Encoder
-from litdraft.data.examples import Example, Examples, Split, given_in
+from litdraft.data.examples import Example, Examples, Split, given_in, written_in
 from litdraft.data.kept import Kept, kept, tell_cuts
 from litdraft.data.rows import Rows
 from litdraft.data.source import Materials
@@ -17,7 +17,8 @@ from litdraft.errors import UserError
 
 
 class Prompted:
-    """Rows to train on are prompts and what is written behind them; held-out rows are prompts.
+    """Rows to train on are prompts and what is written behind them; held-out rows are prompts,
+    with that text beside them as their reference.
 
     Without a target held-out rows keep their own responses, to be judged by.
     """
@@ -71,7 +72,8 @@ class Prompted:
     def _row(self, encoder: Encoder, example: Example, room: int | None, cuts: Cuts) -> Kept | None:
         if room is not None:
             tokens = encoder.prompt(example, room, cuts)
-            return Kept(tokens, len(tokens), [], example.group)
+            reference = written_in(example, encoder.tokenizer)
+            return Kept(tokens, len(tokens), [], example.group, reference)
         row = encoder.row(example, cuts)
         if row is None:
             return None

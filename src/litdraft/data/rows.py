@@ -22,6 +22,7 @@ FEATURES = datasets.Features(
         "prompt": datasets.Value("int32"),
         "spans": datasets.List(datasets.Value("int32")),  # begin, end, begin, end, ...
         "group": datasets.Value("string"),
+        "reference": datasets.Value("string"),  # null where there is none
     }
 )
 Spans = list[int]
@@ -40,8 +41,8 @@ class Row(NamedTuple):
 
 
 class Rows(Dataset[Row]):
-    """Rows of a `datasets` table: tokens, the given part's length, the spans to train on, and a
-    group that reports keep apart."""
+    """Rows of a `datasets` table: tokens, the given part's length, the spans to train on, a group
+    that reports keep apart, and of a prompt the text that a response is judged by."""
 
     def __init__(self, table: Any) -> None:
         self.table = table.with_format("arrow")
@@ -53,6 +54,7 @@ class Rows(Dataset[Row]):
         prompts: Sequence[int] | None = None,
         spans: Sequence[Spans] | None = None,
         groups: Sequence[str] | None = None,
+        references: Sequence[str | None] | None = None,
     ) -> Rows:
         """By default the first token is given and all others are trained on; with `prompts`, all
         behind the given part."""
@@ -64,6 +66,7 @@ class Rows(Dataset[Row]):
             if spans is None
             else list(spans),
             "group": list(groups) if groups else [""] * len(rows),
+            "reference": list(references) if references else [None] * len(rows),
         }
         return cls(datasets.Dataset.from_dict(columns, features=FEATURES))
 
@@ -101,6 +104,11 @@ class Rows(Dataset[Row]):
     @property
     def groups(self) -> list[str]:
         return [group for part in self._parts() for group in part["group"].to_pylist()]
+
+    @property
+    def references(self) -> list[str | None]:
+        """What the data has behind each prompt; None where it has nothing to judge by."""
+        return [text for part in self._parts() for text in part["reference"].to_pylist()]
 
     def lists(self) -> list[list[int]]:
         return [row for part in self._parts() for row in part["tokens"].to_pylist()]

@@ -63,4 +63,5 @@ class Source(Protocol):
 
     def held_out(self, materials: Materials, split: Split, count: int, room: int) -> Rows:
         """`count` rows (fewer where there are not so many), groups in turn; of each, prompt_B
-        tokens are given, and the context has room for `room` tokens behind those."""
+        tokens are given, and the context has room for `room` tokens behind those. A row that is
+        a prompt alone has the text's own response, if there is one, as its reference."""

@@ -8,9 +8,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Column, Table
+from torch import Tensor
 
 from litdraft.evaluation.benchmark import speedup, tokens_per_second
 from litdraft.evaluation.losslessness import Verdicts
+from litdraft.evaluation.quality import figures
 from litdraft.evaluation.stats import Counts, Interval
 from litdraft.models.files import replacing
 
@@ -56,6 +58,15 @@ def losslessness(verdicts: Verdicts, tolerance: float) -> dict[str, Any]:
         "mismatches": verdicts.mismatches,
         "tolerance": tolerance,
     }
+
+
+def quality(sums_2n: Tensor) -> dict[str, Any]:
+    """Both sides by the references, from their sums; nothing where there are none."""
+    texts = int(sums_2n[0, 0])
+    if not texts:
+        return {}
+    baseline, drafted = map(figures, sums_2n)
+    return {"quality": {"prompts": texts, "baseline": baseline, "drafted": drafted}}
 
 
 def share(repeated: int, total: int) -> float:
@@ -112,6 +123,42 @@ def rows(report: dict[str, Any]) -> list[list[str]]:
 COLUMNS = ["", "drafter", "by replay", "lookup", "untrained", "drafts accepted", "repeated 4-grams"]
 
 
+QUALITY = {
+    "rouge1": "ROUGE-1",
+    "rouge2": "ROUGE-2",
+    "rougeL": "ROUGE-L",
+    "chrf": "chrF",
+    "word_accuracy": "word accuracy",
+}
+SIDES = {"baseline": "plain", "drafted": "drafted"}
+
+
+def quality_rows(report: dict[str, Any]) -> list[list[str]]:
+    """Figures in hundredths, a line for each side at both temperatures."""
+    return [
+        [
+            temperature(block),
+            name,
+            *(f"{100 * block['quality'][side][figure]:.1f}" for figure in QUALITY),
+        ]
+        for block in (report, report["beside"])
+        for side, name in SIDES.items()
+    ]
+
+
+def by_reference(report: dict[str, Any]) -> list[str]:
+    """How good the texts are, where there are references."""
+    if "quality" not in report:
+        return []
+    return [
+        "The texts by their references, in hundredths (prompts that have one: "
+        f"{report['quality']['prompts']}):",
+        "",
+        *table([["", "", *QUALITY.values()], *quality_rows(report)]),
+        "",
+    ]
+
+
 def markdown(report: dict[str, Any]) -> str:
     lossless = report["losslessness"]
     prefill = report["speedup_with_prefill"]
@@ -139,6 +186,7 @@ def markdown(report: dict[str, Any]) -> str:
         ),
         "",
         *by_group(report),
+        *by_reference(report),
         *chosen(report),
         "![acceptance](acceptance.png) ![lengths](lengths.png) ![speed](speed.png)",
         "",
@@ -259,6 +307,12 @@ def show(report: dict[str, Any], folder: Path) -> None:
         for line in group_rows(report):
             parts.add_row(*line)
         console.print(parts)
+    if "quality" in report:
+        texts = Table("", "", *QUALITY.values(), title="by the references, in hundredths")
+        texts.title_justify = "left"
+        for line in quality_rows(report):
+            texts.add_row(*line)
+        console.print(texts)
     console.print(
         f"{report['baseline_tokens_per_second']:.0f} tokens/s plain, "
         f"{report['tokens_per_second']:.0f} with the drafter; {lossless['identical']} of "
