@@ -73,7 +73,9 @@ class Case:
         assert opener is not None
         self.target = opener(torch.device("cpu"))
         tokenizer = tokenizer_of(config, self.target, Path())
-        data = datamodule_of(config, tokenizer, opener, Online(), ())
+        self.drafter = drafter_of(config, self.target.spec, tokenizer)
+        self.drafter.bind(self.target)
+        data = datamodule_of(config, tokenizer, opener, Online(), self.drafter)
         rows = data.source.training(data.materials())
         self.sets: dict[str, Any] = {
             name: TeacherCache(rows, teacher, self.target, (), data.cache, Share())
@@ -81,8 +83,6 @@ class Case:
             else rows
             for name, teacher in TEACHERS.items()
         }
-        self.drafter = drafter_of(config, self.target.spec, tokenizer)
-        self.drafter.bind(self.target)
         self.drafter.prepare(lambda: rows.counts_V(self.target.spec.vocabulary))
         self.objective = build(config.objective)
         self.optimizer = maker(config.optimizer)(self.drafter.parameters())

@@ -42,11 +42,13 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def little(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A target as users have them: a Hugging Face folder of random weights with a tokenizer, and
-    beside it `meta/`, the same as Meta would write it, and `text/`, the words it was trained on."""
-    from tests.fakes import random_llama
+    beside it `meta/`, the same as Meta would write it, `t5/`, an encoder-decoder of the same
+    tokenizer, and `text/`, the words that this was trained on."""
+    from tests.fakes import random_llama, random_t5
     from tests.models.meta_files import save_meta
 
     from litdraft.models.hf_folder import save_hf_folder
+    from litdraft.models.t5_folder import save_t5_folder
     from litdraft.models.tokenizer import train_sentencepiece
 
     root = tmp_path_factory.mktemp("little")
@@ -61,4 +63,6 @@ def little(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = random_llama(vocabulary=tokenizer.size, context=256)
     save_hf_folder(model, root / "target", torch.float32, 1, (2,), [root / "tokenizer.model"])
     shutil.copy(root / "tokenizer.model", save_meta(model, root / "meta", 2))
+    encoding = random_t5(vocabulary=tokenizer.size)
+    save_t5_folder(encoding, root / "t5", torch.float32, (2,), [root / "tokenizer.model"])
     return root

@@ -20,6 +20,7 @@ from litdraft.drafters.ngram import NGram
 from litdraft.drafters.suffix import Suffix
 from litdraft.drafters.transformer import Transformer
 from litdraft.models.llama import Llama, LlamaConfig
+from litdraft.models.t5 import T5, T5Config
 from litdraft.protocols import Context, Drafter, Proposal, Warp
 from litdraft.sampling import Sampling
 from litdraft.targets.frozen import Frozen
@@ -46,6 +47,20 @@ def random_target(
     model = random_llama(seed, **shape).to(dtype)
     model.reset_buffers()
     return LlamaTarget(model, "random", bos=1, eos=eos)
+
+
+def random_t5(**shape: Any) -> T5:
+    """Random weights; the decoder starts with token 1."""
+    sizes: dict[str, Any] = {
+        "vocabulary": 24, "width": 16, "encoder_layers": 2, "layers": 2, "heads": 2,
+        "head_width": 8, "inner": 24, "start": 1, "limit": 128, "gated": True, **shape,
+    }  # fmt: skip
+    torch.manual_seed(5)
+    model = T5(T5Config(**sizes))
+    for weight in model.parameters():
+        if weight.dim() > 1:
+            torch.nn.init.normal_(weight, std=0.5)
+    return model
 
 
 class Scripted(Drafter):

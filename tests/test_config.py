@@ -56,8 +56,9 @@ BY_PATH = (
 
 def needed(group: str, name: str, little: Path) -> list[str]:
     """Values for what a file leaves open."""
-    target, text = little / "target", little / "text"
+    target, text, t5 = little / "target", little / "text", little / "t5"
     return {
+        **{("target", some): [f"target.path={t5}"] for some in ("seq2seq", "flan_t5_xl")},
         ("target", "llama"): [f"target.path={target}"],
         **{("target", some): [f"target.path={target}"] for some in BY_PATH},
         ("target", "llama2c"): [f"target.path={target}", f"target.tokenizer={target}"],
@@ -75,6 +76,7 @@ def needed(group: str, name: str, little: Path) -> list[str]:
         ("data", "jsonl"): [f"data.path={text}"],
         ("data", "spec_bench"): [f"data.path={text}"],
         ("experiment", "tiny_target"): [f"data.path={text}"],
+        ("experiment", "small_t5"): [f"data.parts.restoration.path={text}"],
         ("experiment", "gpt_k_lstm"): [f"target.path={target}", "drafter.width=16"],
         ("experiment", "gpt_k_matrix"): [f"target.path={target}"],
     }.get((group, name), [])
@@ -147,11 +149,19 @@ def test_every_logger_builds(name: str, tmp_path: Path) -> None:
     assert build(config.logger, save_dir=str(tmp_path), name="try")
 
 
+def keys_of(file: Path) -> set[str]:
+    """What a file says, and what it shares with others (/NAME, beside the groups)."""
+    given = OmegaConf.load(file)
+    said = {str(key) for key in given} - {"defaults", "hydra"}
+    bases = [CONF / f"{d[1:]}.yaml" for d in given.defaults if str(d).startswith("/")]
+    return said.union(*map(keys_of, bases))
+
+
 @pytest.mark.parametrize("name", names("experiment"))
 def test_every_experiment_composes_and_its_values_win(name: str, little: Path) -> None:
     config = compose("train", [f"experiment={name}", *needed("experiment", name, little)])
     plain = compose("train")
-    said = set(OmegaConf.load(CONF / "experiment" / f"{name}.yaml")) - {"defaults", "hydra"}
+    said = keys_of(CONF / "experiment" / f"{name}.yaml")
     assert all(key in config for key in said)
     assert any(config[key] != plain.get(key) for key in said), "or nothing is shown"
     assert compose("train", [f"experiment={name}", "k=9"]).k == 9

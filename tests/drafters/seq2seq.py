@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from tests.fakes import (
     cnn,
@@ -45,14 +47,21 @@ def ngram(target: Frozen) -> Drafter:
 
 def transformer(target: Frozen) -> Drafter:
     """It reads the source as if it were text before the start token."""
-    sizes = {"width": 16, "heads": 2, "kv_heads": 2, "head_width": 8, "inner": 16, "context": 128}
+    sizes: dict[str, Any] = {
+        "width": 16,
+        "heads": 2,
+        "kv_heads": 2,
+        "head_width": 8,
+        "inner": 16,
+        "context": 128,
+    }
     drafter = Transformer(target.spec, **sizes, vocabulary=target.spec.vocabulary).double()
     drafter.model.reset_buffers()
     return drafter
 
 
 def t5(target: Frozen) -> Drafter:
-    sizes = {"width": 16, "heads": 2, "head_width": 8, "inner": 16, "limit": 64}
+    sizes: dict[str, Any] = {"width": 16, "heads": 2, "head_width": 8, "inner": 16, "limit": 64}
     return random(T5Drafter(target.spec, encoder_layers=1, layers=1, **sizes))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,6 @@ from litdraft.drafters.pretrained import Pretrained
 from litdraft.drafters.t5 import T5Drafter
 from litdraft.errors import UserError
 from litdraft.evaluation.losslessness import judge, measured_error
-from litdraft.evaluation.stats import Counts
 from litdraft.protocols import Drafter, Lesson, Sides, TargetSpec
 from litdraft.sampling import Sampling
 from litdraft.targets.frozen import Frozen
@@ -72,11 +72,9 @@ def test_replay_counts_what_the_loop_counts(
     drafter.bind(target)
     generation = Speculate(target, drafter, K, greedy).generate(PROMPTS, 20)
     told = replay_texts(target, drafter, PROMPTS, generation.known, K, greedy, complete=True)
-    counted = Counts.of(generation.accepted, [[K] * len(a) for a in generation.accepted], K)
     assert int(told.rounds) == sum(map(len, generation.accepted))
     accepted = [sum(n > j for row in generation.accepted for n in row) for j in range(K)]
     assert torch.allclose(told.accepted_K, torch.tensor(accepted).double())
-    assert counted.mean_acceptance_length == pytest.approx(told.mean_acceptance_length)
 
 
 def test_the_judge_reads_behind_the_source(target: Seq2SeqTarget) -> None:
@@ -98,7 +96,7 @@ def test_what_the_head_sees_of_the_source(target: Seq2SeqTarget) -> None:
     hidden_1TD = target.read(tokens_1T, prompt_B=prompt_1).hidden_BPD
     source_1TD = drafter.source(hidden_1TD, drafter.source.remember(hidden_1TD, prompt_1))
     assert torch.allclose(source_1TD[0, 0], hidden_1TD[0, :8].mean(0))
-    with pytest.raises(UserError, match="drafter.source=all was given: choose null or pooled"):
+    with pytest.raises(UserError, match=r"drafter.source=all was given: choose null or pooled"):
         LSTM(target.spec, source="all")
 
 
@@ -114,15 +112,22 @@ def test_a_checkpoint_drafts_as_it_is(target: Seq2SeqTarget, tmp_path: Path) -> 
 
 def test_a_t5_that_cannot_be_is_told(target: Seq2SeqTarget, tmp_path: Path) -> None:
     other = saved(tmp_path, "t5", vocab_size=40)
-    cases = {
+    cases: dict[str, dict[str, Any]] = {
         "drafter has depth, but a T5 has only vocab": {"depth": 3},
         "drafter.heads is 0, but must be a whole": {"heads": 0},
-        "drafter.activation=tanh, .* choose one of relu": {"activation": "tanh"},
-        "drafter=t5 has 40 tokens, but .* has 43": {"path": other},
+        r"drafter.activation=tanh, .* choose one of relu": {"activation": "tanh"},
+        r"drafter=t5 has 40 tokens, but .* has 43": {"path": other},
     }
-    sizes = {"width": 8, "encoder_layers": 1, "layers": 1, "heads": 2, "head_width": 4, "inner": 8}
+    sizes: dict[str, Any] = {
+        "width": 8,
+        "encoder_layers": 1,
+        "layers": 1,
+        "heads": 2,
+        "head_width": 4,
+        "inner": 8,
+    }
     for told, given in cases.items():
         with pytest.raises(UserError, match=told):
-            T5Drafter(target.spec, **{**sizes, **given})  # type: ignore[arg-type]
+            T5Drafter(target.spec, **{**sizes, **given})
     spec = TargetSpec("x", 43, 8, 1, 64, None, (), sides=Sides(7, 32))
-    assert T5Drafter(spec, **sizes).sides == Sides(7, 512)  # type: ignore[arg-type]
+    assert T5Drafter(spec, **sizes).sides == Sides(7, 512)

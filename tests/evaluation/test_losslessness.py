@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from tests.fakes import random_target
 
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.evaluation.losslessness import judge, logits_behind, measured_error, miscut
+from litdraft.protocols import Reading
 from litdraft.sampling import Sampling
 from litdraft.targets.llama import LlamaTarget
 
@@ -55,8 +58,8 @@ def test_either_shape_of_pass_counts(shape: int, monkeypatch: pytest.MonkeyPatch
     exact, rough = random_target(), random_target()
     read, noise = rough.read, torch.randn(16).double() * 1e-3
 
-    def worse(tokens_BP: torch.Tensor, *rest: object) -> object:
-        reading = read(tokens_BP, *rest)  # type: ignore[arg-type]
+    def worse(tokens_BP: torch.Tensor, *rest: Any, **named: Any) -> Reading:
+        reading = read(tokens_BP, *rest, **named)
         if tokens_BP.shape[1] == shape:
             reading.hidden_BPD.add_(noise)
         return reading
