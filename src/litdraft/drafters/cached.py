@@ -15,7 +15,7 @@ from litdraft.models.fused import FusedLlama
 from litdraft.models.llama import Llama
 from litdraft.models.shared import Shared
 from litdraft.models.t5 import T5
-from litdraft.protocols import Context, Drafter, Lesson, Proposal, Seen, Warp
+from litdraft.protocols import Context, Drafter, Lesson, Proposal, Seen, Sides, Warp
 
 
 @dataclass
@@ -51,6 +51,10 @@ class Cached(Drafter):
     def vocabulary_U(self) -> Tensor | None:
         return self.theirs_U
 
+    @property
+    def sides(self) -> Sides | None:
+        return self.model.config.sides if isinstance(self.model, T5) else None
+
     def read(
         self,
         tokens_BP: Tensor,
@@ -63,8 +67,10 @@ class Cached(Drafter):
             tokens_BP = self.heard_V[tokens_BP]
         given = {}  # not every model knows of packed rows, or of sources
         if start_BP is not None:
+            if self.sides is not None:
+                raise UserError(f"drafter={self.name} reads a source: give data.pack=false")
             given["start_BP"] = start_BP
-        if prompt_B is not None and isinstance(self.model, T5):
+        if prompt_B is not None and self.sides is not None:
             given["prompt_B"] = prompt_B
         hidden_BPD: Tensor = self.model.read(tokens_BP, cache, **given)[0]
         return hidden_BPD

@@ -13,7 +13,13 @@ from litdraft.errors import UserError
 from litdraft.models.hub import local
 from litdraft.models.pieces import spelled
 from litdraft.models.shared import alike, shared
-from litdraft.models.tokenizer import Tokenizer, check_tokenizer, open_tokenizer, same_tokens
+from litdraft.models.tokenizer import (
+    INSIDE,
+    Tokenizer,
+    check_tokenizer,
+    open_tokenizer,
+    same_tokens,
+)
 from litdraft.models.weights import load_any
 from litdraft.protocols import TargetSpec
 
@@ -76,5 +82,5 @@ class Pretrained(Cached):
         if self.tokenizer is not None:
             return open_tokenizer(self.tokenizer)
         folder = local(self.path, weights=False)
-        beside = (folder / name for name in ("tokenizer.model", "tokenizer.json"))
+        beside = (folder / name for name in INSIDE)
         return open_tokenizer(folder) if any(path.is_file() for path in beside) else None

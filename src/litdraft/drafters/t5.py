@@ -8,19 +8,13 @@ alone, and can then be one.
 from __future__ import annotations
 
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from litdraft.drafters.cached import Cached
 from litdraft.errors import UserError
-from litdraft.models.hub import local
 from litdraft.models.t5 import ACTIVATIONS, T5, T5Config
-from litdraft.models.t5_folder import open_t5_folder
 from litdraft.models.tokenizer import Tokenizer
-from litdraft.models.weights import load_t5
-from litdraft.protocols import Lesson, Sides, TargetSpec
+from litdraft.protocols import TargetSpec
 
 SIZES = (
     "vocabulary", "width", "encoder_layers", "layers", "heads", "head_width", "inner", "limit",
@@ -29,46 +23,26 @@ SIZES = (
 
 
 class T5Drafter(Cached):
-    """Fresh, of the sizes given (see `models.t5.T5Config`), or a checkpoint trained on: `path`, a
-    Hugging Face folder or OWNER/NAME. In front of a target the rows are laid out as that one's."""
+    """Of the sizes given (see `models.t5.T5Config`); vocabulary and start token that are not given
+    are the target's own. drafter=pretrained takes checkpoints."""
 
-    def __init__(
-        self, spec: TargetSpec | None = None, path: str | Path | None = None, **sizes: Any
-    ) -> None:
-        self.path = path
-        if path is not None:
-            model = load_t5(open_t5_folder(local(path)))
-        else:
-            model = T5(config_of(sizes, spec))
-            model.reset_parameters()
+    def __init__(self, spec: TargetSpec | None = None, **sizes: Any) -> None:
+        model = T5(config_of(sizes, spec))
+        model.reset_parameters()
         super().__init__(model)
         if spec is not None and model.config.vocabulary != spec.vocabulary:
             raise UserError(
-                f"drafter=t5 has {model.config.vocabulary} tokens, but {spec.name} has "
-                f"{spec.vocabulary}: give a checkpoint with the target's tokenizer, or leave out "
-                "drafter.path and drafter.vocabulary"
+                f"drafter.vocabulary={model.config.vocabulary} was given, but {spec.name} has "
+                f"{spec.vocabulary} tokens: leave it out"
             )
-
-    @property
-    def name(self) -> str:
-        return "t5"
-
-    @property
-    def sides(self) -> Sides:
-        return self.model.config.sides  # type: ignore[no-any-return]
 
     def meet(self, tokenizer: Tokenizer) -> None:
         """UserError if the text's tokens are more than it embeds."""
         if tokenizer.size > self.model.config.vocabulary:
             raise UserError(
-                f"drafter=t5 has {self.model.config.vocabulary} tokens, but the tokenizer has "
-                f"{tokenizer.size}: raise drafter.vocabulary, or leave it out"
+                f"drafter.vocabulary={self.model.config.vocabulary} was given, but the tokenizer "
+                f"has {tokenizer.size} pieces: raise it, or leave it out"
             )
-
-    def states(self, lesson: Lesson) -> Tensor:
-        if lesson.start_BS is not None:
-            raise UserError("drafter=t5 reads a source of each row: give data.pack=false")
-        return super().states(lesson)
 
 
 def config_of(sizes: dict[str, Any], spec: TargetSpec | None) -> T5Config:

@@ -22,6 +22,7 @@ from litdraft.models.tiktoken import BOS, EOS, is_tiktoken, read_tiktoken
 
 __all__ = ["Tokenizer", "check_tokenizer", "open_tokenizer", "same_tokens", "train_sentencepiece"]
 
+INSIDE = ("tokenizer.json", "tokenizer.model", "spiece.model")  # a folder's, the first there is
 PADDING = 128  # the largest multiple that vocabularies are rounded up to
 SPARE = 0.02  # the largest share of rows that no token has
 
@@ -142,7 +143,7 @@ def open_tokenizer(path: str | Path) -> Tokenizer:
     SentencePiece is a spiece.model); OWNER/NAME is a folder of the hub's."""
     path = local(path, weights=False)
     if path.is_dir():
-        inside = (path / "tokenizer.json", path / "tokenizer.model", path / "spiece.model")
+        inside = (path / name for name in INSIDE)
         path = next((file for file in inside if file.is_file()), path)
     if path.suffix == ".model":
         if is_tiktoken(path):
