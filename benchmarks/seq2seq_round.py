@@ -20,7 +20,8 @@ import torch
 from litdraft.decoding.speculate import Run, Speculate
 from litdraft.drafters.lookup import Lookup
 from litdraft.drafters.lstm import LSTM
-from litdraft.models.t5 import T5, T5Config
+from litdraft.models.t5 import T5
+from litdraft.models.t5_blocks import T5Config
 from litdraft.protocols import Drafter, TargetSpec
 from litdraft.sampling import Sampling
 from litdraft.targets.seq2seq import Seq2SeqTarget

@@ -20,7 +20,8 @@ from litdraft.drafters.ngram import NGram
 from litdraft.drafters.suffix import Suffix
 from litdraft.drafters.transformer import Transformer
 from litdraft.models.llama import Llama, LlamaConfig
-from litdraft.models.t5 import T5, T5Config
+from litdraft.models.t5 import T5
+from litdraft.models.t5_blocks import T5Config
 from litdraft.protocols import Context, Drafter, Proposal, Warp
 from litdraft.sampling import Sampling
 from litdraft.targets.frozen import Frozen

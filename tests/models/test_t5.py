@@ -14,7 +14,8 @@ from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
 from litdraft.errors import UserError
-from litdraft.models.t5 import T5, T5Config
+from litdraft.models.t5 import T5
+from litdraft.models.t5_blocks import T5Config
 from litdraft.models.t5_folder import open_t5_folder, save_t5_folder
 from litdraft.models.weights import load_t5
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from litdraft.drafters.cached import Cached
 from litdraft.errors import UserError
-from litdraft.models.t5 import ACTIVATIONS, T5, T5Config
+from litdraft.models.t5 import T5
+from litdraft.models.t5_blocks import ACTIVATIONS, T5Config
 from litdraft.models.tokenizer import Tokenizer
 from litdraft.protocols import TargetSpec
 

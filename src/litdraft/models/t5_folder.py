@@ -21,7 +21,8 @@ from litdraft.models.hf_tensors import (
     same_tensor,
     write_folder,
 )
-from litdraft.models.t5 import ACTIVATIONS, T5, T5Config
+from litdraft.models.t5 import T5
+from litdraft.models.t5_blocks import ACTIVATIONS, T5Config
 
 KINDS = ("t5", "mt5")
 EMBEDDING, HEAD = "shared.weight", "lm_head.weight"

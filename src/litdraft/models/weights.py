@@ -21,7 +21,8 @@ from litdraft.models.llama import Llama
 from litdraft.models.llama2c import open_llama2c
 from litdraft.models.meta import is_meta, open_meta
 from litdraft.models.room import check_context, check_fits
-from litdraft.models.t5 import T5, T5Config
+from litdraft.models.t5 import T5
+from litdraft.models.t5_blocks import T5Config
 from litdraft.models.t5_folder import is_t5, open_t5_folder, save_t5_folder
 
 __all__ = ["Checkpoint", "Part", "load_any", "load_llama", "open_checkpoint", "save_hf_folder"]
