@@ -20,6 +20,7 @@ import torch
 from litdraft.decoding.speculate import Run, Speculate
 from litdraft.drafters.lookup import Lookup
 from litdraft.drafters.lstm import LSTM
+from litdraft.evaluation.provenance import provenance
 from litdraft.models.t5 import T5
 from litdraft.models.t5_blocks import T5Config
 from litdraft.protocols import Drafter, TargetSpec
@@ -100,7 +101,8 @@ def main() -> None:
                     f"| {middle:.2f} [{low:.2f}, {high:.2f}] |",
                     flush=True,
                 )
-    RESULTS.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    result = {"rows": told, **provenance(torch.device("cpu"))}
+    RESULTS.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ LAYER_OF = {part: layer for layer, parts in enumerate(LAYERS) for part in parts}
 
 # What any family of drafters may take; everything else under drafters/ is a family of its own.
 ADD_ONS = frozenset(
-    {"head", "stepwise", "parallel", "language_model", "apart", "cached", "source"}
+    {"head", "stepwise", "parallel", "language_model", "apart", "cached", "source", "sizes"}
     | {"correction", "vocabulary", "confidence"}
 )
 

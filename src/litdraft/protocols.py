@@ -6,7 +6,8 @@ Shapes live in names. The legend, once:
     K  draft positions       V  vocabulary            D  target width
     U  draft vocabulary: V, or the part of it that a drafter can draft
     C  state width of a drafter, or tapped features   n  anything flattened
-    S  predicting positions of a text (s reads x_s and predicts x_{s+1})
+    S  predicting positions of a text (s reads x_s and predicts x_{s+1}); inside an encoder-decoder
+       the tokens of a source
 
 Alignment. The target has read x_1..x_t; hidden_t gives p(x_{t+1}). x_{t+1} is already known when
 drafting begins: the last verification emitted it and the target has not read it. Draft position j
@@ -29,12 +30,13 @@ from litdraft.errors import UserError
 
 @dataclass(frozen=True)
 class Sides:
-    """An encoder-decoder's text as one row: up to `source` tokens, which the encoder reads at once,
-    then the decoder's `start` token, then what the decoder writes. The prompt is all up to the
-    start token, that included; so whatever reads a row's own text may look into the source."""
+    """An encoder-decoder's text as one row: a source of up to `limit` tokens, which the encoder
+    reads at once, then the decoder's `start` token, then what the decoder writes. The prompt is all
+    up to the start token, that included; so whatever reads a row's own text may look into the
+    source."""
 
     start: int
-    source: int
+    limit: int
 
 
 @dataclass(frozen=True)
@@ -197,8 +199,9 @@ class Cache(Protocol):
         """Advance each row by the first count_B of the tokens just read; forget the others."""
 
     def within(self, slots: int) -> None:
-        """A promise that no row will reach beyond so many slots before the next call of this, so
-        that a short context need not pay for the room of a long one."""
+        """A promise, until the next call of this: no row reaches beyond so many slots, nor further
+        behind its prompt than the row of the longest prompt may. So a short context need not pay
+        for the room of a long one."""
 
     def select(self, rows_n: Tensor) -> None:
         """Go on with these rows alone, in this order."""
@@ -235,8 +238,8 @@ class Target(Protocol):
 
         prompt_B is given with whatever begins at position 0, and says how much of it is prompt. An
         encoder-decoder must hear it (see `Sides`): its encoder reads all but the last of those
-        tokens, and hidden states and taps there are the encoder's. With an empty cache the prompts
-        alone are read, and what stands behind them is padding.
+        tokens, and hidden states there are the encoder's last, as are the taps. With an empty cache
+        the prompts alone are read, and what stands behind them is padding.
         """
 
     def embed(self, tokens: Tensor) -> Tensor: ...
@@ -329,7 +332,8 @@ class Drafter(nn.Module, ABC):
 
     @property
     def sides(self) -> Sides | None:
-        """How it lays out its text, where it is an encoder-decoder that learns without a target."""
+        """How it lays out its text, where it is an encoder-decoder; a target's rows are the
+        target's own."""
         return None
 
     @property

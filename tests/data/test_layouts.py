@@ -23,7 +23,7 @@ from litdraft.data.text import Text
 from litdraft.errors import UserError
 from litdraft.protocols import Sides
 
-SIDES = Sides(start=3, source=10)
+SIDES = Sides(start=3, limit=10)
 
 
 def test_an_encoder_decoders_row_is_a_source_the_start_and_the_response() -> None:
@@ -141,7 +141,7 @@ def test_every_row_of_an_encoder_decoder_fits(truncate: str) -> None:
         assert row is not None
         source, _, response = text_of(row.tokens).partition(">|")
         assert given.startswith(source)
-        assert len(source) < SIDES.source
+        assert len(source) < SIDES.limit
         assert f"{written}>".startswith(response)
         assert len(row.tokens) == min(len(source) + 2 + len(written) + 1, length)
         if len(source) < min(len(given), 9):

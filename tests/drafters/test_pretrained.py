@@ -206,7 +206,7 @@ def test_a_shape_that_is_no_llama_is_told(key: str) -> None:
     value, answer = WRONG[key]
     with pytest.raises(UserError, match=answer):
         Transformer(**{**SHAPE, key: value})
-    with pytest.raises(UserError, match=r"drafter\.vocabulary is None"):
+    with pytest.raises(UserError, match=r"drafter\.vocabulary has no value"):
         Transformer(width=8)
 
 

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import torch
 from tests.drafters import seq2seq
+from tests.fakes import random_target
 from tests.models.t5_networks import START, saved
+from tests.training.runs import NoTokenizer
 
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.replay import replay_texts
@@ -17,6 +19,7 @@ from litdraft.decoding.speculate import Speculate
 from litdraft.drafters.lstm import LSTM
 from litdraft.drafters.pretrained import Pretrained
 from litdraft.drafters.t5 import T5Drafter
+from litdraft.drafters.transformer import Transformer
 from litdraft.errors import UserError
 from litdraft.evaluation.losslessness import judge, measured_error
 from litdraft.protocols import Drafter, Lesson, Sides, TargetSpec
@@ -26,6 +29,15 @@ from litdraft.targets.seq2seq import Seq2SeqTarget
 
 K = 3
 PROMPTS = [[5, 6, 7, 5, 6, 7, 9, 2, START], [4, 2, START], [11, 3, 4, 3, 4, 3, 8, 9, 30, 2, START]]
+
+SIZES: dict[str, Any] = {
+    "width": 8,
+    "encoder_layers": 1,
+    "layers": 1,
+    "heads": 2,
+    "head_width": 4,
+    "inner": 8,
+}
 
 
 @pytest.fixture(scope="module")
@@ -112,19 +124,34 @@ def test_a_t5_that_cannot_be_is_told(target: Seq2SeqTarget) -> None:
     cases: dict[str, dict[str, Any]] = {
         "drafter has depth, but a T5 has only vocab": {"depth": 3},
         "drafter.heads is 0, but must be a whole": {"heads": 0},
-        r"drafter.activation=tanh, .* choose one of relu": {"activation": "tanh"},
+        "drafter.activation=tanh was given: choose one of relu": {"activation": "tanh"},
         r"drafter.vocabulary=40 was given, but .* has 43 tokens: leave it out": {"vocabulary": 40},
-    }
-    sizes: dict[str, Any] = {
-        "width": 8,
-        "encoder_layers": 1,
-        "layers": 1,
-        "heads": 2,
-        "head_width": 4,
-        "inner": 8,
     }
     for told, given in cases.items():
         with pytest.raises(UserError, match=told):
-            T5Drafter(target.spec, **{**sizes, **given})
+            T5Drafter(target.spec, **{**SIZES, **given})
     spec = TargetSpec("x", 43, 8, 1, 64, None, (), sides=Sides(7, 32))
-    assert T5Drafter(spec, **sizes).sides == Sides(7, 512)
+    assert T5Drafter(spec, **SIZES).sides == Sides(7, 32)
+
+
+def test_what_does_not_go_together_is_told(target: Seq2SeqTarget) -> None:
+    """An encoder without a source, a source without an encoder, an encoder that is too small, a
+    Llama of no size."""
+    causal = random_target()
+    with pytest.raises(UserError, match="t5 reads a source by an encoder, but random has none"):
+        T5Drafter(causal.spec, **SIZES).bind(causal)
+    with pytest.raises(UserError, match=r"drafter.source=pooled was given, but random has no enc"):
+        LSTM(causal.spec, source="pooled")
+    with pytest.raises(UserError, match=r"of up to 32 tokens, but .* of up to 64: give target.con"):
+        T5Drafter(target.spec, **SIZES, limit=32).bind(target)
+    with pytest.raises(
+        UserError, match=r"drafter.width has no value, and there is no target that a Llama"
+    ):
+        Transformer(target.spec)
+
+
+def test_another_start_token_is_read_as_ones_own(target: Seq2SeqTarget, tmp_path: Path) -> None:
+    drafter = Pretrained(target.spec, saved(tmp_path, "flan", decoder_start_token_id=1))
+    drafter.meet(NoTokenizer())
+    assert drafter.heard_V is not None
+    assert drafter.heard_V.tolist() == [1, *range(1, 43)]

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from lightning.fabric import Fabric
 from omegaconf import DictConfig
+from torch import nn
 
 from litdraft.config.build import (
     drafter_of,
@@ -103,15 +104,22 @@ def _fresh(
     if not _trainable(drafter):
         return LSTM(reference().spec)
     if config.drafter.get("path") is not None:  # a checkpoint's weights are trained ones
-        for module in drafter.modules():
-            if (reset := getattr(module, "reset_parameters", None)) is not None:
-                reset()
+        _reset(drafter)
     target = reference()  # not fused: some begin as its weights
     counts_V = torch.ones(target.spec.vocabulary)
     if trained.vocabulary_U is not None:
         counts_V = torch.zeros_like(counts_V).index_fill(0, trained.vocabulary_U.cpu(), 1.0)
     ready(drafter, target).prepare(lambda: counts_V.to(target.device))
     return drafter
+
+
+def _reset(module: nn.Module) -> None:
+    """As it begins: a network that knows how its parts begin, and otherwise its parts."""
+    if (reset := getattr(module, "reset_parameters", None)) is not None:
+        reset()
+        return
+    for part in module.children():
+        _reset(part)
 
 
 def prompts_of(bench: Bench, split: Split, count: int) -> Rows:

@@ -69,6 +69,8 @@ def train(config: DictConfig, folder: Path) -> float:
     )
     module.to(own_device(config.trainer.accelerator))
     module.configure_model()  # a wrong drafter is told before the target writes its text
+    if module.drafter.sides is not None and config.data is not None and config.data.pack:
+        raise UserError(f"drafter={module.drafter.name} reads a source: give data.pack=false")
     if module.drafter.counted and (config.devices > 1 or config.start is not None):
         raise UserError(
             f"drafter={module.drafter.name} counts its text in one process and from nothing: "

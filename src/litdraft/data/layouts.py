@@ -129,10 +129,10 @@ class Answered:
         return Encoded(tokens, len(prompt), [len(prompt), len(tokens)])
 
     def most(self, length: int) -> int:
-        return min(length, self.sides.source + 1)
+        return min(length, self.sides.limit + 1)
 
     def too_long(self, prompt: int) -> str:
-        source, most = prompt - 1, self.sides.source
+        source, most = prompt - 1, self.sides.limit
         if source <= most:
             return ""
         return f"its {source} source tokens do not fit into the encoder's {most}"

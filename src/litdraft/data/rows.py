@@ -143,6 +143,11 @@ class Rows(Dataset[Row]):
             digest.update(np.ascontiguousarray(_values(part, "tokens")).tobytes())
         return digest.hexdigest()[:16]
 
+    def prompts_fingerprint(self) -> str:
+        """A hash of how many tokens of each row are given."""
+        given = [prompt for part in self._parts() for prompt in part["prompt"].to_pylist()]
+        return hashlib.sha256(np.asarray(given, dtype=np.int64).tobytes()).hexdigest()[:16]
+
     def save(self, path: Path) -> None:
         """An Arrow stream, in one piece and the same bytes for the same rows."""
         with replacing(path) as temporary:

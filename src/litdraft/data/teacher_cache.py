@@ -96,6 +96,8 @@ class TeacherCache(Dataset[Row]):
             "taps": list(self.taps),
             **self.teacher.facts(target),
         }
+        if target.spec.sides is not None:  # what it reads depends on where a source ends
+            facts["prompts"] = self.rows.prompts_fingerprint()
         plain: dict[str, Any] = json.loads(json.dumps(facts))  # as the manifest gives it back
         return plain
 

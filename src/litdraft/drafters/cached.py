@@ -15,7 +15,16 @@ from litdraft.models.fused import FusedLlama
 from litdraft.models.llama import Llama
 from litdraft.models.shared import Shared
 from litdraft.models.t5 import T5
-from litdraft.protocols import Context, Drafter, Lesson, Proposal, Seen, Sides, Warp
+from litdraft.protocols import (
+    Context,
+    Drafter,
+    Lesson,
+    Proposal,
+    Seen,
+    Sides,
+    Target,
+    Warp,
+)
 
 
 @dataclass
@@ -67,13 +76,26 @@ class Cached(Drafter):
             tokens_BP = self.heard_V[tokens_BP]
         given = {}  # not every model knows of packed rows, or of sources
         if start_BP is not None:
-            if self.sides is not None:
-                raise UserError(f"drafter={self.name} reads a source: give data.pack=false")
             given["start_BP"] = start_BP
         if prompt_B is not None and self.sides is not None:
             given["prompt_B"] = prompt_B
         hidden_BPD: Tensor = self.model.read(tokens_BP, cache, **given)[0]
         return hidden_BPD
+
+    def bind(self, target: Target) -> None:
+        """UserError if it reads sources and the target has none, or longer ones."""
+        mine, theirs = self.sides, target.spec.sides
+        if mine is not None and theirs is None:
+            raise UserError(
+                f"drafter={self.name} reads a source by an encoder, but {target.spec.name} has "
+                "none: choose target=seq2seq, or another drafter"
+            )
+        if mine is not None and theirs is not None and mine.limit < theirs.limit:
+            raise UserError(
+                f"drafter={self.name} reads sources of up to {mine.limit} tokens, but "
+                f"{target.spec.name} of up to {theirs.limit}: give target.context={mine.limit}"
+            )
+        super().bind(target)
 
     def prepare(self, counts_V: Callable[[], Tensor]) -> None:
         """It drafts what it shares with the target, whatever the text."""

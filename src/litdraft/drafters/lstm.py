@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from litdraft.drafters.head import Head
-from litdraft.drafters.source import Remembered, Source
+from litdraft.drafters.source import Remembered, SourceReader
 from litdraft.drafters.stepwise import State, Unrolled
 from litdraft.errors import UserError
 from litdraft.native.build import OUT, packed
@@ -50,7 +50,7 @@ class LSTM(Unrolled):
 
     The memory starts as a function of the target's hidden state h_t, which also enters every step's
     gates; step j reads the embedding of the j-th token behind x_t and predicts the next. With
-    `source`, pooled or attention, a vector of the source (or of the prompt) stands beside h_t.
+    `source`, pooled or attention, a vector of an encoder-decoder's source stands beside h_t.
     """
 
     def __init__(
@@ -72,7 +72,12 @@ class LSTM(Unrolled):
         # All that the start gives, one product a round: gates, output, and each layer's memory.
         output = self.head.inputs
         self.begun = (4 * width, output, *[width] * (2 * layers))
-        self.source = None if source is None else Source(spec.width, source, width)
+        if source is not None and spec.sides is None:
+            raise UserError(
+                f"drafter.source={source} was given, but {spec.name} has no encoder that reads a "
+                "source: leave it out, or choose target=seq2seq"
+            )
+        self.source = None if source is None else SourceReader(spec.width, source, width)
         read = spec.width if source is None else 2 * spec.width
         self.opening = nn.Linear(read, sum(self.begun))
         # Input and recurrent weights of a layer are one matrix: one product a step. The first
@@ -99,7 +104,8 @@ class LSTM(Unrolled):
     def observe(self, state: Any, seen: Seen, context: Context) -> None:
         super().observe(state, seen, context)
         if self.source is not None and state.source is None:
-            state.source = self.source.remember(seen.hidden_BPD, context.prompt_B)
+            hidden_BPD = seen.hidden_BPD.to(self.opening.weight.dtype)
+            state.source = self.source.remember(hidden_BPD, context.prompt_B)
 
     def start(self, state: Any, context: Context) -> Memory:
         if self.source is None:
@@ -112,9 +118,8 @@ class LSTM(Unrolled):
             memory: Memory = super().starts(lesson, row_n, start_n)
             return memory
         assert lesson.hidden_BSD is not None
+        assert lesson.prompt_B is not None
         hidden_BSD = lesson.hidden_BSD.to(self.opening.weight.dtype)
-        if lesson.prompt_B is None or lesson.start_BS is not None:
-            raise UserError("drafter.source reads what was given of each row: give data.pack=false")
         source_BSD = self.source(hidden_BSD, self.source.remember(hidden_BSD, lesson.prompt_B))
         return self.begin(torch.cat((hidden_BSD, source_BSD), -1)[row_n, start_n])
 

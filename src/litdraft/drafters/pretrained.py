@@ -1,4 +1,4 @@
-"""Any causal language model as the drafter.
+"""Any checkpoint as the drafter.
 
 The original setting of speculative decoding (Leviathan et al., arXiv 2211.17192; Chen et al.,
 arXiv 2302.01318): a smaller language model that shares the target's tokenizer.
@@ -12,7 +12,7 @@ from litdraft.drafters.cached import Cached
 from litdraft.errors import UserError
 from litdraft.models.hub import local
 from litdraft.models.pieces import spelled
-from litdraft.models.shared import alike, shared
+from litdraft.models.shared import Shared, alike, shared
 from litdraft.models.tokenizer import (
     INSIDE,
     Tokenizer,
@@ -27,7 +27,7 @@ CHOICES = (None, "intersection")
 
 
 class Pretrained(Cached):
-    """A checkpoint that target=llama or target=hf_causal takes, as it is or trained on.
+    """A checkpoint that target=llama, hf_causal or seq2seq takes, as it is or trained on.
 
     tokenizer: its own, where that does not lie beside it. vocabulary=intersection drafts with
     another tokenizer than the target's, only tokens that both spell alike.
@@ -59,23 +59,35 @@ class Pretrained(Cached):
         mine, size = self._tokenizer(), self.model.config.vocabulary
         there = theirs.size if self.spec is None else self.spec.vocabulary
         told = f"{self.path} has {size} tokens, the target {there}"
-        if mine is None:
-            if size != there:
-                raise UserError(f"{told}: give a drafter with the target's tokenizer")
-            return
-        check_tokenizer(mine, size)
-        first = same_tokens(mine, theirs)
-        if first is None:
-            if size != there:  # rounded up differently
-                self.share(alike(min(size, there), there))
+        if mine is None and size != there:
+            raise UserError(f"{told}: give a drafter with the target's tokenizer")
+        if mine is not None:
+            check_tokenizer(mine, size)
+        first = None if mine is None else same_tokens(mine, theirs)
+        if mine is None or first is None:
+            if size != there or self._starts() is not None:  # or rounded up differently
+                self.share(self._begun(alike(min(size, there), there)))
         elif self.vocabulary == "intersection":
-            self.share(shared(mine, theirs, there))
+            self.share(self._begun(shared(mine, theirs, there)))
         else:
             raise UserError(
                 f"{told}, and token {first} is {spelled(mine, first)!r} here and "
                 f"{spelled(theirs, first)!r} there: give a drafter with the target's tokenizer, or "
                 "drafter.vocabulary=intersection to draft only what both spell alike"
             )
+
+    def _starts(self) -> tuple[int, int] | None:
+        """The token that a decoder starts with, the target's and its own, where they differ."""
+        theirs = None if self.spec is None else self.spec.sides
+        if theirs is None or self.sides is None or theirs.start == self.sides.start:
+            return None
+        return theirs.start, self.sides.start
+
+    def _begun(self, view: Shared) -> Shared:
+        """It reads its own start token for the target's."""
+        if (starts := self._starts()) is not None:
+            view.heard_V[starts[0]] = starts[1]
+        return view
 
     def _tokenizer(self) -> Tokenizer | None:
         """Its own, if one is given or lies beside it."""

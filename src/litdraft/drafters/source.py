@@ -1,5 +1,4 @@
-"""What a drafter takes from the text that was given: the encoder's hidden states over a source, or
-a prompt's."""
+"""What a head takes from an encoder-decoder's source: the encoder's hidden states over it."""
 
 from __future__ import annotations
 
@@ -10,21 +9,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from litdraft.errors import UserError
+from litdraft.models.cache import roomy
 
 KINDS = ("pooled", "attention")
 
 
 @dataclass
 class Remembered:
-    """hidden_BSD over what was given, its keys, and mask_B1S of what is no padding."""
+    """hidden_BSD over the source, its keys, and mask_B1S of what is no padding."""
 
     hidden_BSD: Tensor
     keys_BSE: Tensor
     mask_B1S: Tensor
 
 
-class Source(nn.Module):
-    """A vector of what was given for every start of a draft: the mean over its hidden states
+class SourceReader(nn.Module):
+    """A vector of the source for every start of a draft: the mean over its hidden states
     (pooled), or what one head of attention takes from them (attention, `width` wide)."""
 
     def __init__(self, inputs: int, kind: str, width: int) -> None:
@@ -37,16 +37,16 @@ class Source(nn.Module):
             self.key = nn.Linear(inputs, width, bias=False)
 
     def remember(self, hidden_BPD: Tensor, prompt_B: Tensor) -> Remembered:
-        """From hidden states over prompts and what may stand behind them. The prompt's last token
-        is an encoder-decoder's start token, or one that a draft starts from: it is left out, unless
-        it is all there is."""
+        """From hidden states over prompts, the last token of which is the decoder's start token,
+        and what may stand behind them."""
         given_B1 = (prompt_B - 1).clamp_min(1)[:, None]
-        hidden_BSD = hidden_BPD[:, : int(given_B1.max())].to(self.dtype(hidden_BPD))
-        mask_BS = torch.arange(hidden_BSD.shape[1], device=prompt_B.device) < given_B1
+        slots = roomy(int(given_B1.max()))  # so that shapes are few
+        hidden_BSD = F.pad(hidden_BPD[:, :slots], (0, 0, 0, max(slots - hidden_BPD.shape[1], 0)))
+        mask_BS = torch.arange(slots, device=prompt_B.device) < given_B1
         if self.kind == "attention":
             return Remembered(hidden_BSD, self.key(hidden_BSD), mask_BS[:, None])
-        weight_BS1 = mask_BS[..., None] / given_B1[..., None].to(hidden_BSD.dtype)
-        mean_B1D = (hidden_BSD * weight_BS1).sum(1, keepdim=True)
+        sum_BD = (hidden_BSD * mask_BS[..., None]).sum(1)
+        mean_B1D = (sum_BD / given_B1)[:, None]
         return Remembered(mean_B1D, mean_B1D, mask_BS[:, None, :1])
 
     def forward(self, hidden_BPD: Tensor, remembered: Remembered) -> Tensor:
@@ -56,6 +56,3 @@ class Source(nn.Module):
         return F.scaled_dot_product_attention(
             self.query(hidden_BPD), remembered.keys_BSE, remembered.hidden_BSD, remembered.mask_B1S
         )
-
-    def dtype(self, like: Tensor) -> torch.dtype:
-        return self.key.weight.dtype if self.kind == "attention" else like.dtype

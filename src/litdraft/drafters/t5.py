@@ -7,10 +7,12 @@ alone, and can then be one.
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from litdraft.drafters.cached import Cached
+from litdraft.drafters.sizes import chosen
 from litdraft.errors import UserError
 from litdraft.models.t5 import T5
 from litdraft.models.t5_blocks import ACTIVATIONS, T5Config
@@ -31,6 +33,7 @@ class T5Drafter(Cached):
         model = T5(config_of(sizes, spec))
         model.reset_parameters()
         super().__init__(model)
+        self.alone = spec is None
         if spec is not None and model.config.vocabulary != spec.vocabulary:
             raise UserError(
                 f"drafter.vocabulary={model.config.vocabulary} was given, but {spec.name} has "
@@ -38,35 +41,22 @@ class T5Drafter(Cached):
             )
 
     def meet(self, tokenizer: Tokenizer) -> None:
-        """UserError if the text's tokens are more than it embeds."""
-        if tokenizer.size > self.model.config.vocabulary:
+        """UserError if the text that it learns from alone has more tokens than it embeds."""
+        if self.alone and tokenizer.size > self.model.config.vocabulary:
             raise UserError(
                 f"drafter.vocabulary={self.model.config.vocabulary} was given, but the tokenizer "
                 f"has {tokenizer.size} pieces: raise it, or leave it out"
             )
 
 
-def config_of(sizes: dict[str, Any], spec: TargetSpec | None) -> T5Config:
-    """The T5 of some given sizes, vocabulary and start token the target's; UserError if none."""
-    known = [field.name for field in fields(T5Config)]
-    if unknown := sorted(sizes.keys() - set(known)):
-        told = ", ".join(known)
-        raise UserError(f"drafter has {', '.join(unknown)}, but a T5 has only {told}")
-    chosen = {name: size for name, size in sizes.items() if size is not None}
-    if spec is not None:
-        chosen.setdefault("vocabulary", spec.vocabulary)
-        if spec.sides is not None:
-            chosen |= {"start": spec.sides.start}
-    chosen.setdefault("start", 0)
-    for size in SIZES:
-        value = chosen.get(size, getattr(T5Config, size, None))
-        if type(value) is not int or value < 1:
-            raise UserError(f"drafter.{size} is {value}, but must be a whole number above 0")
-    config = T5Config(**chosen)
-    if config.activation not in ACTIVATIONS or config.buckets % 4:
-        told = ", ".join(ACTIVATIONS)
-        raise UserError(
-            f"drafter.activation={config.activation}, drafter.buckets={config.buckets} were given: "
-            f"choose one of {told}, and a multiple of 4"
-        )
+def config_of(given: Mapping[str, Any], spec: TargetSpec | None) -> T5Config:
+    """The T5 of some given sizes; vocabulary, start token and limit otherwise the target's.
+    UserError if that is none."""
+    others = {} if spec is None else {"vocabulary": spec.vocabulary}
+    if spec is not None and spec.sides is not None:
+        others |= asdict(spec.sides)
+    config = T5Config(**chosen(given, {"start": 0, **others}, T5Config, "a T5", SIZES))
+    if config.activation not in ACTIVATIONS:
+        known = ", ".join(ACTIVATIONS)
+        raise UserError(f"drafter.activation={config.activation} was given: choose one of {known}")
     return config

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from litdraft.drafters.cached import Cached
+from litdraft.drafters.sizes import chosen
 from litdraft.errors import UserError
 from litdraft.models.llama import Llama, LlamaConfig
 from litdraft.protocols import TargetSpec
@@ -30,7 +30,7 @@ class Transformer(Cached):
     ) -> None:
         if begin not in BEGIN:
             raise UserError(f"drafter.begin={begin} was given: choose {' or '.join(BEGIN)}")
-        shape = None if spec is None else spec.shape
+        shape = None if spec is None else spec.shape or _told(spec)
         model = Llama(config_of({"layers": layers, **sizes}, shape))
         model.reset_parameters()
         super().__init__(model)
@@ -60,18 +60,15 @@ class Transformer(Cached):
             own.copy_(given)
 
 
+def _told(spec: TargetSpec) -> dict[str, Any]:
+    """What any target says."""
+    return {"vocabulary": spec.vocabulary, "context": spec.context}
+
+
 def config_of(given: Mapping[str, Any], shape: Mapping[str, Any] | None) -> LlamaConfig:
     """The Llama of some given sizes, the others as in `shape`; UserError if that is none."""
-    known = [field.name for field in fields(LlamaConfig)]
-    if unknown := sorted(given.keys() - set(known)):
-        names = ", ".join(known)
-        raise UserError(f"drafter has {', '.join(unknown)}, but a Llama has only {names}")
-    chosen = {**(shape or {}), **{name: size for name, size in given.items() if size is not None}}
-    for size in SIZES:
-        value = chosen.get(size)
-        if type(value) is not int or value < 1:
-            raise UserError(f"drafter.{size} is {value}, but must be a whole number above 0")
-    config = LlamaConfig(**chosen)
+    sizes = chosen(given, shape or {}, LlamaConfig, "a Llama", SIZES)
+    config = LlamaConfig(**sizes)
     if config.heads % config.kv_heads or config.head_width % 2:
         raise UserError(
             f"the drafter has heads={config.heads}, kv_heads={config.kv_heads}, "

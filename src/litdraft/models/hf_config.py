@@ -77,8 +77,8 @@ def read_config(path: Path) -> LlamaConfig:
     keys = Keys(path, read_json(path))
     if keys.values.get("is_encoder_decoder") is True:
         raise UserError(
-            f"{path} describes a {keys.values.get('model_type')} model, whose encoder reads a "
-            "source before its decoder writes: give target=seq2seq"
+            f"{path} describes a {keys.values.get('model_type')} model: of encoder-decoders only "
+            "T5, FLAN-T5 and mT5 are read, by target=seq2seq or drafter=pretrained"
         )
     keys.require("model_type", None, "llama")
     keys.require("hidden_act", "silu", "silu")

@@ -87,8 +87,8 @@ def _config_of(folder: Path) -> tuple[Any, Any]:
     kind = kind[0] if isinstance(kind, tuple) else kind
     if config.is_encoder_decoder:
         raise UserError(
-            f"{folder} is a {config.model_type} model, whose encoder reads a source before its "
-            "decoder writes: give target=seq2seq"
+            f"{folder} is a {config.model_type} model: of encoder-decoders only T5, FLAN-T5 and "
+            "mT5 are read, by target=seq2seq or drafter=pretrained"
         )
     if kind is None:
         raise UserError(

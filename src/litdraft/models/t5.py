@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from litdraft.errors import UserError
 from litdraft.models.t5_blocks import DecoderBlock, EncoderBlock, PositionBias, T5Config
-from litdraft.models.t5_cache import Source, T5Cache
+from litdraft.models.t5_cache import SourceKeys, T5Cache
 
 
 class T5(nn.Module):
@@ -64,9 +64,9 @@ class T5(nn.Module):
             else:
                 nn.init.normal_(weight, std=weight.shape[1] ** -0.5)
             if part in ("out", "cross_out", "down"):
-                deep = 2 * (config.encoder_layers if "encoder" in name else 1.5 * config.layers)
+                deep = 2 * config.encoder_layers if "encoder" in name else 3 * config.layers
                 with torch.no_grad():
-                    weight *= deep**-0.5
+                    weight.mul_(deep**-0.5)
             if part in ("qkv", "cross_q"):
                 with torch.no_grad():
                     weight[: config.heads * config.head_width] *= config.head_width**-0.5
@@ -95,25 +95,25 @@ class T5(nn.Module):
             place = cache.place(tokens_BP.shape[1])
             return self._decode(tokens_BP, place, cache.source, taps, cache.write)
         encoded_BSD, source = self._encode(tokens_BP, prompt_B - 1)
-        length, least = tokens_BP.shape[1], int(source.length_B.min())
+        length = tokens_BP.shape[1]
         if cache is not None:  # the start token alone
             cache.begin(source)
             place, write = cache.place(1), cache.write
         else:
-            place, write = _causal(max(length - least, 1), tokens_BP.device), None
+            place, write = _causal(max(length - source.least, 1), self.device), None
         own_BP = (source.length_B[:, None] + place[0]).clamp_max(length - 1)
-        decoded = self._decode(tokens_BP.gather(1, own_BP), place, source, taps, write)
-        hidden_BPD, taps_BPC = (
-            None if part is None else _joined(encoded_BSD, part, source.length_B, length)
-            for part in decoded
-        )
-        assert hidden_BPD is not None
-        return hidden_BPD, taps_BPC
+        if cache is not None:
+            source = cache.source
+        hidden, tapped = self._decode(tokens_BP.gather(1, own_BP), place, source, taps, write)
+        hidden_BPD = _joined(encoded_BSD, hidden, source.length_B, length)
+        if tapped is None:
+            return hidden_BPD, None
+        return hidden_BPD, _joined(encoded_BSD, tapped, source.length_B, length)
 
-    def _encode(self, tokens_BP: Tensor, length_B: Tensor) -> tuple[Tensor, Source]:
+    def _encode(self, tokens_BP: Tensor, length_B: Tensor) -> tuple[Tensor, SourceKeys]:
         """encoded_BSD of rows' first length_B tokens, and what the decoder makes of that. UserError
         if one has none, or more than the encoder is made for."""
-        least, most = int(length_B.min()), int(length_B.max())
+        least, most = torch.stack((length_B.min(), length_B.max())).tolist()
         if least < 1 or most > self.config.limit:
             raise UserError(
                 f"a source of {most if least else 0} tokens was given, but the encoder reads 1 to "
@@ -127,13 +127,13 @@ class T5(nn.Module):
             x_BSD = block(x_BSD, bias_BHSS)
         x_BSD = self.encoder_norm(x_BSD)
         layers: list[Any] = [block.over(x_BSD) for block in self.decoder]  # type: ignore[operator]
-        return x_BSD, Source(length_B.clone(), mask_B11S, layers)
+        return x_BSD, SourceKeys(layers, mask_B11S, length_B.clone(), least, most)
 
     def _decode(
         self,
         tokens_BP: Tensor,
         place: tuple[Tensor, Tensor],
-        source: Source,
+        source: SourceKeys,
         taps: tuple[int, ...],
         write: Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]] | None,
     ) -> tuple[Tensor, Tensor | None]:

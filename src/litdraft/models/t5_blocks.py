@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from litdraft.errors import UserError
 from litdraft.protocols import Sides
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -52,6 +53,13 @@ class T5Config:
     activation: str = "relu"
     tied: bool = True
     scaled: bool = True
+
+    def __post_init__(self) -> None:
+        if self.buckets % 4 or self.buckets < 4 or self.reach <= self.buckets // 2:
+            raise UserError(
+                f"a T5 of {self.buckets} buckets of distances that end at {self.reach} was given: "
+                "buckets must be a multiple of 4, and end further than at half of them"
+            )
 
     @property
     def context(self) -> int:
@@ -104,10 +112,13 @@ class PositionBias(nn.Module):
 
 
 def attended(q_BPHE: Tensor, k_BTHE: Tensor, v_BTHE: Tensor, mask: Tensor) -> Tensor:
-    """What P tokens take from T others, heads side by side."""
+    """What P tokens take from T others, heads side by side; `mask` is a bias, or True where one may
+    look."""
     q, k, v = (part.transpose(1, 2) for part in (q_BPHE, k_BTHE, v_BTHE))
-    # On a CPU the fused kernel's gradient behind a mask was seen to take a quarter of a step.
-    plain = q.requires_grad and q.device.type == "cpu"
+    # On a CPU the fused kernel's gradient behind a mask was seen to take a quarter of a step; only
+    # that never holds all scores at once.
+    few = q_BPHE.shape[1] * k_BTHE.shape[1] <= 1 << 16
+    plain = few and q.requires_grad and q.device.type == "cpu"
     with sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
         seen = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
     return seen.transpose(1, 2).flatten(2)
@@ -147,12 +158,12 @@ class EncoderBlock(nn.Module):
         self.mlp = FeedForward(config)
 
     def forward(self, x_BSD: Tensor, bias_BHSS: Tensor) -> Tensor:
-        x_BSD = x_BSD + self.out(attended(*self.split(x_BSD), bias_BHSS))
+        x_BSD = x_BSD + self.out(attended(*self.qkv_of(x_BSD), bias_BHSS))
         result: Tensor = x_BSD + self.mlp(self.mlp_norm(x_BSD))
         return result
 
-    def split(self, x_BPD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """q, k, v, each BPHE."""
+    def qkv_of(self, x_BPD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """q, k, v of the normed stream, each BPHE."""
         q, k, v = self.qkv(self.attention_norm(x_BPD)).unflatten(-1, (3, self.heads, -1)).unbind(2)
         return q, k, v
 
@@ -182,7 +193,7 @@ class DecoderBlock(EncoderBlock):
         store: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None,
     ) -> Tensor:
         """`store` keeps new keys and values and gives all that may be seen."""
-        q, k, v = self.split(x_BPD)
+        q, k, v = self.qkv_of(x_BPD)
         if store is not None:
             k, v = store(k, v)
         x_BPD = x_BPD + self.out(attended(q, k, v, bias_BHPT))

@@ -6,38 +6,52 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from litdraft.models.cache import Slots, roomy
 from litdraft.protocols import select
 
 
 @dataclass
-class Source:
-    """What a decoder looks at: length_B of every row's source, mask_B11S of what is no padding, and
-    every layer's keys and values of it, BSHE."""
+class SourceKeys:
+    """What a decoder looks at: every layer's keys and values of the source, BSHE, and mask_B11S of
+    what is no padding; length_B of the sources, the shortest and the longest."""
 
-    length_B: Tensor
-    mask_B11S: Tensor
     layers: list[tuple[Tensor, Tensor]]
+    mask_B11S: Tensor
+    length_B: Tensor
+    least: int
+    most: int
+
+    def padded(self, slots: int) -> SourceKeys:
+        """The same in so many slots: every new size of a tensor is compiled anew."""
+        more = slots - self.mask_B11S.shape[-1]
+        layers = [
+            (F.pad(keys, (0, 0, 0, 0, 0, more)), F.pad(values, (0, 0, 0, 0, 0, more)))
+            for keys, values in self.layers
+        ]
+        mask_B11S = F.pad(self.mask_B11S, (0, more))
+        return SourceKeys(layers, mask_B11S, self.length_B, self.least, self.most)
 
 
 class T5Cache(Slots):
     """Lengths count whole rows, but only what the decoder reads has slots, and they are made when
     `begin` hears how long the sources are."""
 
-    source: Source
+    source: SourceKeys
     keys_LBTHE: Tensor
     values_LBTHE: Tensor
 
     def __init__(self, rows: int, room: int, device: torch.device) -> None:
         super().__init__(rows, room, device)
-        self._least = 0  # tokens of the shortest source: no row has more slots than room behind it
+        self._before = 0  # tokens before the slots, as `within` counts
 
-    def begin(self, source: Source) -> None:
+    def begin(self, source: SourceKeys) -> None:
         """Take in the sources; the rows' lengths stand behind them once `keep` says so."""
-        self.source, keys_BSHE = source, source.layers[0][0]
-        self._least = int(source.length_B.min())
-        self._slots_T = self._slots_T[: roomy(len(self._slots_T) - self._least)]
+        self.source = source = source.padded(roomy(source.most))
+        self._before, keys_BSHE = source.most, source.layers[0][0]
+        # No row has more slots than there is room behind the shortest source.
+        self._slots_T = self._slots_T[: roomy(len(self._slots_T) - source.least)]
         self._within = len(self._slots_T)
         shape = (len(source.layers), len(keys_BSHE), self._within, *keys_BSHE.shape[2:])
         self.keys_LBTHE, self.values_LBTHE = keys_BSHE.new_zeros(shape), keys_BSHE.new_zeros(shape)
@@ -51,7 +65,7 @@ class T5Cache(Slots):
         return keys_BTHE, self.store(self.values_LBTHE[layer], values_BPHE)
 
     def within(self, slots: int) -> None:
-        super().within(slots - self._least)
+        super().within(slots - self._before)
 
     def select(self, rows_n: Tensor) -> None:
         super().select(rows_n)

@@ -65,11 +65,15 @@ def read_t5_config(folder: Path) -> T5Config:
         norm_eps=keys.number("layer_norm_epsilon", 1e-6),
         gated=gated,
         activation=activation,
-        # Before transformers 5 an untied head was the mark of a T5 1.1, which does not scale.
-        scaled=keys.values.get(
-            "scale_decoder_outputs", keys.values.get("tie_word_embeddings") is not False
-        ),
+        scaled=_scaled(keys),
     )
+
+
+def _scaled(keys: Keys) -> bool:
+    """Before transformers 5 an untied head was the mark of a T5 1.1, which does not scale."""
+    if keys.values.get("scale_decoder_outputs") is not None:
+        return keys.flag("scale_decoder_outputs")
+    return keys.values.get("tie_word_embeddings") is not False
 
 
 def _check_kind(folder: Path, keys: Keys) -> None:

@@ -37,15 +37,19 @@ class Seq2SeqTarget(Frozen):
         """A Hugging Face folder or OWNER/NAME; UserError if it is none of a T5.
 
         dtype None keeps the weights as they are stored, or in float32 on a CPU; `fused` changes
-        nothing here. `context` source tokens, and as many decoded ones, instead of n_positions:
-        nothing in a T5 ends there, but it was not made for more.
+        nothing here. `context` source tokens, and rows of twice as many, instead of n_positions:
+        nothing in a T5 ends there, but it was not made for more. float16 is refused, and bfloat16
+        taken for weights that are stored in it: feed-forward layers overflow there.
         """
         folder = local(path)
         if not (folder / "config.json").is_file():
             raise UserError(f"{path} holds no config.json: give a Hugging Face folder of a T5")
         opened, device = open_t5_folder(folder), torch.device(device)
+        if dtype == torch.float16:
+            raise UserError("a T5 overflows in float16: give dtype=bfloat16 or float32")
         if dtype is None:
             dtype = dtype_of(next(iter(opened.parts())).values.dtype, device, fused=False)
+            dtype = torch.bfloat16 if dtype == torch.float16 else dtype
         model = load_t5(opened, dtype, device, context)
         name = opened.name if folder == Path(path).expanduser() else str(path)
         return cls(model, name, opened.eos)

@@ -145,9 +145,16 @@ class DrafterModule(L.LightningModule):
             lesson.trained_BS,
             lead=0 if target is None else 1,
             vocabulary_U=self.drafter.vocabulary_U,
-            start_BS=lesson.start_BS,
+            start_BS=self.begins(lesson),
             shared=self.shared,
         )
+
+    def begins(self, lesson: Lesson) -> Tensor | None:
+        """Where the text begins behind which drafts may start: a decoder's does behind its source,
+        whose hidden states no draft starts from."""
+        if self.target is None or self.target.spec.sides is None or lesson.prompt_B is None:
+            return lesson.start_BS
+        return (lesson.prompt_B - 1)[:, None].expand_as(lesson.trained_BS)
 
     def lesson(self, batch: Batch, reading: Reading | None) -> Lesson:
         """The batch as the target reads it; the trained tokens behind the first are labels."""
