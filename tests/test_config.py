@@ -68,7 +68,10 @@ def needed(group: str, name: str, little: Path) -> list[str]:
             f"drafter.path={target}",
         ],
         ("target", "meta"): [f"target.path={little / 'meta'}", "target.context=256"],
-        ("drafter", "pretrained"): [f"drafter.path={target}"],
+        **{
+            ("drafter", some): [f"drafter.path={target}"]
+            for some in ("pretrained", "t5_small_checkpoint")
+        },
         ("data", "text"): [f"data.path={text}"],
         ("data", "mixture"): [f"data.parts.stories.path={text}"],
         ("data", "books"): [f"data.path={text}"],
