@@ -7,15 +7,14 @@ from collections.abc import Iterator
 from random import Random
 from typing import NamedTuple
 
+from litdraft.models.abbreviations import INITIALS, WORDS
+
 # What the maker of a book chose, and nobody could restore.
 STRAIGHT = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "`": "'", "_": None})
 DASHES = re.compile(r"--+|[–―]")
 # Where a sentence may end and the next begin.
 BORDER = re.compile(r"(?<=[.!?])([\"')]*) (?=[\"'(]*[A-Z])")
-ABBREVIATION = re.compile(
-    r"\b(?:[A-HJ-Z]|Mr|Mrs|Ms|Dr|St|Mt|Messrs|Mme|Mlle|Prof|Rev|Hon|Capt|Col|Gen|Lieut|Sgt|Esq|Jr|Sr"
-    r"|Chap|Vol|viz|vs|cf|i\.e|e\.g)\.$"  # also initials, which an I seldom is
-)
+ABBREVIATION = re.compile(rf"\b(?:[{INITIALS}]|{'|'.join(WORDS)}|i\.e|e\.g)\.$")
 WHOLE = re.compile(r"[\"'(]*[A-Z].*[.!?][\"')]*")
 HEADING = re.compile(
     r"(?:chapter|book|part|volume|letter|stave|act|scene) (?:\d+|[ivxlc]+)\b", re.I

@@ -7,6 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from litdraft.models.chat_template import ChatTemplate
+from litdraft.models.tiktoken import letters
+
+BYTES = {letter: byte for byte, letter in enumerate(letters())}
 
 
 class Tokenizer(ABC):
@@ -62,3 +65,15 @@ def spelled(tokenizer: Tokenizer, token: int) -> str | None:
         return tokenizer.piece(token)
     except IndexError:
         return None
+
+
+def bytes_of(tokenizer: Tokenizer, token: int) -> bytes | None:
+    """What a piece spells, however its tokenizer writes spaces and bytes; None for special ones."""
+    piece = spelled(tokenizer, token)
+    if piece is None or tokenizer.special(token):
+        return None
+    if tokenizer.letters:
+        return bytes(BYTES[letter] for letter in piece) if set(piece) <= BYTES.keys() else None
+    if re.fullmatch("<0x[0-9A-F]{2}>", piece):
+        return bytes([int(piece[3:5], 16)])
+    return piece.replace("▁", " ").encode()

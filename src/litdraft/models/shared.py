@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from litdraft.models.pieces import Tokenizer, spelled
-from litdraft.models.tiktoken import letters
-
-BYTES = {letter: byte for byte, letter in enumerate(letters())}
+from litdraft.models.pieces import Tokenizer, bytes_of
 
 
 class Shared(NamedTuple):
@@ -40,8 +36,8 @@ def shared(mine: Tokenizer, theirs: Tokenizer, vocabulary: int) -> Shared:
     arXiv 2502.05202). For a token that it lacks it reads the first of its own that spell it, or its
     first token. `vocabulary` is how many ids the target has, spare ones included.
     """
-    known = {_bytes(mine, token): token for token in range(mine.size)}
-    pieces = (_bytes(theirs, token) for token in range(min(theirs.size, vocabulary)))
+    known = {bytes_of(mine, token): token for token in range(mine.size)}
+    pieces = (bytes_of(theirs, token) for token in range(min(theirs.size, vocabulary)))
     found = {t: known[piece] for t, piece in enumerate(pieces) if piece and piece in known}
     for own, other in ((mine.bos, theirs.bos), (mine.eos, theirs.eos)):
         if own is not None and other is not None:
@@ -52,15 +48,3 @@ def shared(mine: Tokenizer, theirs: Tokenizer, vocabulary: int) -> Shared:
         heard[token] = next(iter(mine.encode(theirs.decode([token]), bos=False)), 0)
     mine_U = [found[token] for token in theirs_U]
     return Shared(torch.tensor(theirs_U), torch.tensor(mine_U), torch.tensor(heard))
-
-
-def _bytes(tokenizer: Tokenizer, token: int) -> bytes | None:
-    """What a piece spells, however its tokenizer writes spaces and bytes; None for special ones."""
-    piece = spelled(tokenizer, token)
-    if piece is None or tokenizer.special(token):
-        return None
-    if tokenizer.letters:
-        return bytes(BYTES[letter] for letter in piece) if set(piece) <= BYTES.keys() else None
-    if re.fullmatch("<0x[0-9A-F]{2}>", piece):
-        return bytes([int(piece[3:5], 16)])
-    return piece.replace("▁", " ").encode()
