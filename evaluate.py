@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from litdraft.config.entry import exit_code, prepared, run_job
 from litdraft.config.evaluation import evaluate
 from litdraft.config.restore import restored
+from litdraft.config.study import study
 
 CONF = Path(__file__).resolve().parent / "conf"
 
@@ -24,7 +25,8 @@ CONF = Path(__file__).resolve().parent / "conf"
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
 def main(config: DictConfig) -> float:
     arguments = list(HydraConfig.get().overrides.task)
-    return run_job(evaluate, restored(config, arguments))
+    config = restored(config, arguments)
+    return run_job(evaluate if config.study is None else study, config)
 
 
 if __name__ == "__main__":

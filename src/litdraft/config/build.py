@@ -136,11 +136,11 @@ def tokenizer_of(config: DictConfig, target: Target | None, folder: Path) -> Tok
     path = folder / "tokenizer.model"
     if path.exists():
         return open_tokenizer(path)
-    return train_sentencepiece(_texts(source_of(config)), config.tokenizer_pieces, path)
+    return train_sentencepiece(texts_of(source_of(config)), config.tokenizer_pieces, path)
 
 
-def _texts(source: Source) -> Iterable[str]:
-    """What a tokenizer may be trained on; UserError if no part of the source offers any."""
+def texts_of(source: Source) -> Iterable[str]:
+    """Text to train on, as a tokenizer may be; UserError if no part of the source offers any."""
     parts = source.parts.values() if isinstance(source, Mixture) else [source]
     examples = [part.source for part in parts if isinstance(part, Documents | Prompted)]
     offered = [some.texts() for some in examples if hasattr(some, "texts")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from litdraft.errors import UserError
 from litdraft.evaluation.draft_length import LONGEST
 from litdraft.sampling import Sampling
 
+STUDIES = ("certainty", "suffixes")
 ASSETS = Path(litdraft.__file__).parent / "assets"
 
 # What may differ between two runs that are still the same experiment.
@@ -66,6 +68,7 @@ class Evaluate(Common):
     k: Any = 3  # or auto: the best one by measured costs
 
     run: str | None = None
+    study: str | None = None  # of the target alone: certainty or suffixes
     prompt: str | None = None
     prompts: int = 32
     max_new_tokens: int = 128
@@ -141,6 +144,10 @@ def checked(config: DictConfig) -> DictConfig:
             f"max_new_tokens={config.max_new_tokens} was given with k={config.k}: no whole round "
             f"fits, give at least {longest + 2}"
         )
+    if config.get("study") is not None and config.study not in STUDIES:
+        close = difflib.get_close_matches(config.study, STUDIES, n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(STUDIES)}"
+        raise UserError(f"there is no study={config.study}: {hint}")
     Sampling(config.temperature, config.top_k, config.top_p)  # which knows its own limits
     if "compile" in config and str(config.compile).lower() not in ("auto", "true", "false"):
         raise UserError(f"compile={config.compile} was given: choose auto, true or false")
