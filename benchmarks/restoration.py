@@ -33,10 +33,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--target", default="outputs/small_t5/model")
+    parser.add_argument("--words", type=int, default=16, help="of a passage at most")
     parser.add_argument("--show", type=int, default=5, help="print so many texts")
     asked = parser.parse_args()
     target, tokenizer = Seq2SeqTarget.open(asked.target), open_tokenizer(asked.target)
-    source = Restoration(f"{SHARED}/data/books", test="alice", validation="jungle")
+    source = Restoration(
+        f"{SHARED}/data/books", test="alice", validation="jungle", most_words=asked.words
+    )
     examples = list(source.examples("test", tokenizer))
     given = [given_in(example) for example in examples]
     wanted = [(written_in(example, tokenizer) or "").strip() for example in examples]

@@ -163,7 +163,7 @@ def source_of(config: DictConfig) -> Source:
         for name, part in node.parts.items()
         if part is not None
     }
-    return Mixture(parts)
+    return Mixture(parts, node.judged)
 
 
 def _source(node: DictConfig) -> Source:

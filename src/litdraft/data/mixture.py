@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from litdraft.data.examples import Split
 from litdraft.data.rows import Rows
@@ -12,23 +12,30 @@ from litdraft.errors import UserError
 
 class Mixture:
     """The rows of all parts to train on; held-out rows in equal shares, which reports keep apart
-    by the parts' names."""
+    by the parts' names. `judged`: of these parts alone."""
 
-    def __init__(self, parts: Mapping[str, Source]) -> None:
+    def __init__(self, parts: Mapping[str, Source], judged: Sequence[str] | None = None) -> None:
         if not parts:
             raise UserError("data=mixture has no part: give data.parts.NAME.path=... of some text")
         self.parts = dict(parts)
+        unknown = sorted(set(judged or ()) - self.parts.keys())
+        if unknown or judged == []:
+            raise UserError(
+                f"data.judged={judged} was given: choose null (all) or some of "
+                f"{', '.join(self.parts)}"
+            )
+        self.judged = {name: self.parts[name] for name in judged or self.parts}
 
     def training(self, materials: Materials) -> Rows:
         return Rows.joined(part.training(materials) for part in self.parts.values())
 
     def held_out(self, materials: Materials, split: Split, count: int, room: int) -> Rows:
         shares = [
-            count // len(self.parts) + (number < count % len(self.parts))
-            for number in range(len(self.parts))
+            count // len(self.judged) + (number < count % len(self.judged))
+            for number in range(len(self.judged))
         ]
         return Rows.joined(
             part.held_out(materials, split, share, room).named(name)
-            for (name, part), share in zip(self.parts.items(), shares, strict=True)
+            for (name, part), share in zip(self.judged.items(), shares, strict=True)
             if share
         )

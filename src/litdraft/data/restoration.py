@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from litdraft.data.books import Books
 from litdraft.data.examples import Example, Mapped, Piece, Split, joined
 from litdraft.data.files import Paths
-from litdraft.data.sentences import lowered, runs
+from litdraft.data.sentences import lowered, runs, windows
 from litdraft.data.titles import Titles
 from litdraft.errors import UserError
 from litdraft.models.tokenizer import Tokenizer
@@ -29,7 +29,9 @@ class Restoration:
 
     Passages are neighbouring sentences of a paragraph (see `sentences.runs`), of `least_words` to
     `most_words` words together; the seed draws how many. Books are read and kept apart by title as
-    `Books` does, and a training passage is dropped whose words stand in a held-out one.
+    `Books` does, and a training passage is dropped whose words stand in a held-out one. To train
+    on, there are `windows` more, of neighbouring words wherever they begin and end, a share of them
+    `shuffled`: whoever is to copy must not know the text by heart.
     """
 
     documents = False
@@ -42,10 +44,18 @@ class Restoration:
         prompt: str = "Restore: {text}",
         least_words: int = 4,
         most_words: int = 40,
+        windows: int = 0,
+        shuffled: float = 0.0,
         seed: int = 0,
     ) -> None:
         self.books, self.seed = Books(path, test, validation, seed), seed
         self.prompt, self.least_words, self.most_words = prompt, least_words, most_words
+        self.windows, self.shuffled = windows, shuffled
+        if windows < 0 or not 0 <= shuffled <= 1:
+            raise UserError(
+                f"data.windows={windows} and data.shuffled={shuffled} were given, but windows must "
+                "be at least 0 and shuffled a share of 1"
+            )
         if prompt.count("{text}") != 1:
             raise UserError(f"data.prompt={prompt!r} must name {{text}} once")
         if not 1 <= least_words <= most_words:
@@ -59,7 +69,8 @@ class Restoration:
         return self.books.apart
 
     def facts(self) -> dict[str, Any]:
-        choices = {key: getattr(self, key) for key in ("prompt", "least_words", "most_words")}
+        keys = ("prompt", "least_words", "most_words", "windows", "shuffled", "seed")
+        choices = {key: getattr(self, key) for key in keys}
         return {**self.books.facts(), "class": "Restoration", **choices}
 
     def examples(self, split: Split, tokenizer: Tokenizer) -> Sequence[Example]:
@@ -83,6 +94,7 @@ class Restoration:
         """UserError if a split has none."""
         splits: tuple[Split, ...] = ("training", "validation", "test")
         found = {split: list(self._read(split)) for split in splits}
+        found["training"] += self._windows()
         held_out = {lowered(p.text) for split in self.apart for p in found[split]}
         found["training"] = [p for p in found["training"] if lowered(p.text) not in held_out]
         for split, passages in found.items():
@@ -92,6 +104,13 @@ class Restoration:
                     f"to data.most_words={self.most_words} words: give more books, or a wider range"
                 )
         return found
+
+    def _windows(self) -> Iterator[Passage]:
+        chapters = self.books.chapters("training")
+        paragraphs = [p for chapter in chapters for p in joined(chapter.pieces).split("\n")]
+        some = (self.windows, self.least_words, self.most_words, self.shuffled)
+        for text in windows(paragraphs, *some, Random(f"{self.seed} windows")):
+            yield Passage(text, "windows", "a window")
 
     def _read(self, split: Split) -> Iterator[Passage]:
         for number, chapter in enumerate(self.books.chapters(split)):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from random import Random
 from typing import NamedTuple
 
@@ -68,6 +69,22 @@ def runs(paragraph: str, least: int, most: int, random: Random) -> Iterator[str]
             yield from _text(run, least)
             run, wanted = [], random.randint(least, most)
     yield from _text(run, least)
+
+
+def windows(
+    paragraphs: Sequence[str], count: int, least: int, most: int, shuffled: float, random: Random
+) -> Iterator[str]:
+    """So many stretches of `least` to `most` neighbouring words, wherever they begin and end; a
+    share of them in an order that nothing tells but they themselves."""
+    fair = (" ".join(s.text for s in sentences(p) if s.fair) for p in paragraphs)
+    texts = [words for words in map(str.split, fair) if len(words) >= least]
+    weights = list(accumulate(map(len, texts)))
+    for words in random.choices(texts, cum_weights=weights, k=count) if texts else ():
+        begin = random.randint(0, len(words) - least)
+        some = words[begin : begin + random.randint(least, most)]
+        if random.random() < shuffled:
+            random.shuffle(some)
+        yield " ".join(some)
 
 
 def sentences(paragraph: str) -> Iterator[Sentence]:
