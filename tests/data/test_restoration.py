@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from tests.data.letters import Letters, text_of
@@ -188,3 +189,29 @@ def test_real_books(shared: Path) -> None:
             assert re.search(r"[.!?][\"')]*$", text)
             assert text.count('"') % 2 == 0
             assert not re.search(r"  |[_*\[“”‘’]|[A-Z]{2}|^Chapter \d", text)
+
+
+def test_windows_are_more_to_train_on(tmp_path: Path) -> None:
+    """Neighbouring words of training books alone; shuffled, the same words in another order."""
+    path = str(shelf(tmp_path))
+    known: dict[str, Any] = {"test": "sun", "validation": "star", "least_words": 3, "most_words": 6}
+    plain = [e.pieces[-1].text for e in Restoration(path, **known).examples("training", Letters())]
+    for shuffled in (0.0, 1.0):
+        source = Restoration(path, **known, windows=40, shuffled=shuffled)
+        told = [example.pieces[-1].text for example in source.examples("training", Letters())]
+        more = told[len(plain) :]
+        assert told[: len(plain)] == plain
+        assert 20 < len(more) <= 40  # those that a held-out book says too are dropped
+        whole = " ".join(
+            s.text
+            for p in (tmp_path / "moon.txt").read_text().split("\n\n")[1:]
+            for s in sentences(p)
+        )
+        assert all(3 <= len(text.split()) <= 6 for text in more)
+        assert all(set(text.split()) <= set(whole.split()) for text in more)
+        assert all((text.strip() in whole) for text in more) == (shuffled == 0.0)
+        assert not any("sun" in text or "star" in text for text in more)
+        again = Restoration(path, **known, windows=40, shuffled=shuffled)
+        assert [e.pieces[-1].text for e in again.examples("training", Letters())] == told
+    with pytest.raises(UserError, match=r"data.windows=-1 and data.shuffled=2 were given"):
+        Restoration(path, windows=-1, shuffled=2)
