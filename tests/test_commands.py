@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from hydra import initialize_config_dir
+from tests.commands import ROOT, run, run_anew
 
 from litdraft.config.restore import evaluation_config
 from litdraft.config.schema import register
@@ -22,8 +22,6 @@ from litdraft.models.tokenizer import open_tokenizer
 from litdraft.sampling import Sampling
 from litdraft.targets.llama import LlamaTarget
 
-ROOT = Path(__file__).resolve().parent.parent
-
 FIELDS = {
     "mean_acceptance_length", "acceptance_rate", "conditional_acceptance", "survival",
     "tokens_per_second", "baseline_tokens_per_second", "speedup",
@@ -31,16 +29,6 @@ FIELDS = {
     "repeated_4grams", "floor", "prompts", "tokens", "target", "drafter", "device", "dtype",
     "command", "commit", "versions", "draft_milliseconds",
 }  # fmt: skip
-
-
-def run(folder: Path, entry: str, *words: str) -> str:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
-    done = subprocess.run(
-        [sys.executable, str(ROOT / entry), *words],
-        cwd=folder, capture_output=True, text=True, timeout=240, env=environment, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def small(little: Path) -> list[str]:
@@ -92,7 +80,7 @@ def test_two_devices_evaluate_as_one(trained: Path) -> None:
     words = ["run=outputs/one", "prompts=5", "max_new_tokens=24", "k=2", "dtype=float64"]
     reports = []
     for devices in (1, 2):
-        run(trained, "evaluate.py", *words, f"devices={devices}")
+        run_anew(trained, "evaluate.py", *words, f"devices={devices}")
         folder = trained / "outputs" / "one"
         reports.append(json.loads((folder / "report.json").read_text(encoding="utf-8")))
         for name in ("report.md", "acceptance.png", "lengths.png", "speed.png"):
@@ -113,7 +101,7 @@ def test_two_devices_evaluate_as_one(trained: Path) -> None:
 def test_two_devices_train_as_one(trained: Path, little: Path) -> None:
     """They share out the writing of text and of the teacher's cache as well: the same files."""
     fresh = ["name=two", "devices=2", "teacher=hidden", "data.cache=outputs/fresh"]
-    run(trained, "train.py", *small(little), *fresh)
+    run_anew(trained, "train.py", *small(little), *fresh)
     one, two = (weights(trained / "outputs" / name) for name in ("one", "two"))
     for name, weight in one.items():
         assert (weight - two[name]).abs().max() < 1e-4, name
@@ -125,7 +113,7 @@ def test_two_devices_train_as_one(trained: Path, little: Path) -> None:
         assert path.read_bytes() == alone.read_bytes()
     shards = list((outputs / "fresh" / "teacher").rglob("*.safetensors"))
     times = [shard.stat().st_mtime_ns for shard in shards]
-    run(trained, "train.py", *small(little), *fresh, "name=three", "k=2")
+    run_anew(trained, "train.py", *small(little), *fresh, "name=three", "k=2")
     assert [shard.stat().st_mtime_ns for shard in shards] == times != [], "a sweep has one cache"
 
 

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import torch
-from tests.test_commands import run, small, weights
+from tests.commands import run
+from tests.test_commands import small, weights
 
 
 def without_width(little: Path) -> list[str]:

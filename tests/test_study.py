@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from hydra import initialize_config_dir
-from tests.test_commands import ROOT, run
+from tests.commands import ROOT, run
 
 from litdraft.config.restore import evaluation_config
 from litdraft.config.schema import checked, register

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
-from tests.test_commands import ROOT, run, small
+from tests.commands import ROOT, run_anew
+from tests.test_commands import small
 
 from litdraft.config.placing import settled
 from litdraft.config.preflight import check_overrides
@@ -45,7 +46,7 @@ def plugin(distribution: str) -> None:
 def work(little: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which the three families were swept, wandb offline beside."""
     folder = tmp_path_factory.mktemp("work")
-    told = run(folder, *families(little, ",".join(sorted(NAMES))), "logger=wandb")
+    told = run_anew(folder, *families(little, ",".join(sorted(NAMES))), "logger=wandb")
     (folder / "told.txt").write_text(told, encoding="utf-8")
     return folder
 
@@ -103,7 +104,7 @@ def test_jobs_and_their_table_are_one_group_of_wandb_runs(work: Path) -> None:
 def test_the_same_command_does_nothing_twice(work: Path, little: Path) -> None:
     folder = sweep_of(work)
     before, rows = times(folder), table(folder)
-    told = run(work, *families(little, ",".join(sorted(NAMES))))
+    told = run_anew(work, *families(little, ",".join(sorted(NAMES))))
     assert told.count("finished: skipped") == 3
     assert times(folder) == before
     assert table(folder) == rows
@@ -127,7 +128,7 @@ def test_a_killed_sweep_goes_on_where_it_stopped(little: Path, tmp_path: Path) -
     ((done, *_),) = [list(path.parents) for path in folder.glob("*/report.json")]
     (cut,) = {path.parents[1] for path in folder.glob("*/checkpoints/last.ckpt")} - {done}
     before = times(done)
-    told = run(tmp_path, *command)
+    told = run_anew(tmp_path, *command)
     assert f"{done.name}: finished: skipped" in told
     assert f"{cut.name}: interrupted: taken up again" in told
     assert times(done) == before
@@ -154,7 +155,7 @@ def test_jobs_that_run_elsewhere_skip_what_is_done(
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # or it writes a token into the home folder
     folder, new = sweep_of(work), "mlp" if "ray" in distribution else "matrix"
     before = times(folder)
-    run(work, *families(little, f"lstm,{new}"), *words)
+    run_anew(work, *families(little, f"lstm,{new}"), *words)
     after = times(folder)
     assert before.items() <= after.items(), "finished jobs were left alone"
     rows = {row["drafter"]: row for row in table(folder)}
@@ -168,7 +169,7 @@ def test_jobs_that_run_elsewhere_skip_what_is_done(
 
 def test_optuna_maximizes_what_jobs_return(little: Path, tmp_path: Path) -> None:
     plugin("hydra-optuna-sweeper")
-    run(
+    run_anew(
         tmp_path, "train.py", "-m", *small(little), "probe_prompts=0", "name=search",
         "hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "evaluate=false",
         "optimizer.lr=tag(log, interval(1e-4, 1e-1))",
