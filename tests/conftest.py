@@ -11,8 +11,10 @@ os.environ["GOMP_SPINCOUNT"] = "10000"  # as the entry points do
 
 import random
 import shutil
+import sys
 from pathlib import Path
 
+import absl.logging
 import numpy as np
 import pytest
 import torch
@@ -20,6 +22,11 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 
 torch.set_num_threads(2)
+
+
+# rouge-score logs with absl, which closes the stderr that it found when it was imported, one of
+# pytest's own, as soon as logging is configured anew; the interpreter's own it leaves alone.
+absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 @pytest.fixture(autouse=True)

@@ -152,7 +152,7 @@ def test_what_raises_when_it_is_tried_is_refused_by_name() -> None:
 
 def test_what_is_no_causal_model_or_is_broken_is_told(tmp_path: Path) -> None:
     cases = {
-        "is a t5 model, which is no causal": lambda f: edited(f, model_type="t5"),
+        "is a t5 model: of encoder-decoders only": lambda f: edited(f, model_type="t5"),
         "is none that transformers reads": lambda f: edited(f, model_type="nobody"),
         "is quantized, which is not read": lambda f: edited(f, quantization_config={"bits": 4}),
         "holds neither model.safetensors nor": lambda f: (f / "model.safetensors").unlink(),
