@@ -90,14 +90,19 @@ def flattened(config: Any, prefix: str = "") -> Iterator[str]:
             yield from flattened(node, f"{prefix}{key}.")
 
 
+def no_choice(group: str, given: str, known: Sequence[str]) -> UserError:
+    """What to say of a choice that is none."""
+    close = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(known)}"
+    return UserError(f"there is no {group}={given}: {hint}")
+
+
 def _check_choice(override: Override, groups: dict[str, list[str]]) -> None:
     group, value = override.key_or_group, override.value()
     known = groups.get(group)
     for name in getattr(value, "list", [value]):
         if known is not None and isinstance(name, str) and name not in known:
-            close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(known)}"
-            raise UserError(f"there is no {group}={name}: {hint}")
+            raise no_choice(group, name, known)
 
 
 def _free(config: DictConfig, key: str) -> bool:

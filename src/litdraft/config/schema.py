@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 import litdraft
+from litdraft.config.preflight import no_choice
 from litdraft.errors import UserError
 from litdraft.evaluation.draft_length import LONGEST
 from litdraft.sampling import Sampling
@@ -145,9 +145,7 @@ def checked(config: DictConfig) -> DictConfig:
             f"fits, give at least {longest + 2}"
         )
     if config.get("study") is not None and config.study not in STUDIES:
-        close = difflib.get_close_matches(config.study, STUDIES, n=1, cutoff=0.5)
-        hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(STUDIES)}"
-        raise UserError(f"there is no study={config.study}: {hint}")
+        raise no_choice("study", config.study, STUDIES)
     Sampling(config.temperature, config.top_k, config.top_p)  # which knows its own limits
     if "compile" in config and str(config.compile).lower() not in ("auto", "true", "false"):
         raise UserError(f"compile={config.compile} was given: choose auto, true or false")

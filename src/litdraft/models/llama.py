@@ -7,9 +7,7 @@ and value projections are one matrix, and so are gate and up: fewer, larger prod
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from litdraft.models.cache import StaticCache
+from litdraft.models.unembedding import Unembedding
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ class Block(nn.Module):
         return result
 
 
-class Llama(nn.Module):
+class Llama(Unembedding):
     """Tokens in, final hidden states out; `unembed` turns those into logits."""
 
     cos_TE: Tensor
@@ -127,14 +126,6 @@ class Llama(nn.Module):
         if not config.tied:
             self.head = nn.Linear(config.width, config.vocabulary, bias=False)
         self.reset_buffers()
-
-    @property
-    def device(self) -> torch.device:
-        return self.norm.weight.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.norm.weight.dtype
 
     def reset_buffers(self) -> None:
         """(Re)compute the rotary tables, beside the weights and in their type."""
@@ -191,25 +182,6 @@ class Llama(nn.Module):
             if layer + 1 in taps:
                 tapped.append(x_BPD)
         return self.norm(x_BPD), torch.cat(tapped, -1) if tapped else None
-
-    def embed(self, tokens: Tensor) -> Tensor:
-        return F.embedding(tokens, self.embedding.weight)
-
-    @property
-    def _head_VD(self) -> Tensor:
-        return self.embedding.weight if self.config.tied else self.head.weight
-
-    def unembed(self, hidden_nD: Tensor) -> Tensor:
-        """logits_nV through the tied or the own head."""
-        return F.linear(hidden_nD, self._head_VD)
-
-    def best(self, hidden_nD: Tensor) -> Tensor:
-        """tokens_n of the largest logit."""
-        return self.unembed(hidden_nD).argmax(-1)
-
-    def narrowed(self, vocabulary_U: Tensor) -> Callable[[Tensor], Tensor]:
-        """Unembedding to some tokens, whose rows are copied: hidden_nD -> logits_nU."""
-        return functools.partial(F.linear, weight=self._head_VD[vocabulary_U].detach())
 
 
 def _place(tokens_BP: Tensor, start_BP: Tensor | None) -> tuple[Tensor, Tensor | None]:

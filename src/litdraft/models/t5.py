@@ -18,9 +18,10 @@ from torch.nn import functional as F
 from litdraft.errors import UserError
 from litdraft.models.t5_blocks import DecoderBlock, EncoderBlock, PositionBias, T5Config
 from litdraft.models.t5_cache import SourceKeys, T5Cache
+from litdraft.models.unembedding import Unembedding
 
 
-class T5(nn.Module):
+class T5(Unembedding):
     """Rows in, hidden states out; `unembed` turns the decoder's into logits."""
 
     def __init__(self, config: T5Config) -> None:
@@ -35,14 +36,6 @@ class T5(nn.Module):
         self.norm = nn.RMSNorm(config.width, config.norm_eps)
         if not config.tied:
             self.head = nn.Linear(config.width, config.vocabulary, bias=False)
-
-    @property
-    def device(self) -> torch.device:
-        return self.norm.weight.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.norm.weight.dtype
 
     def reset_buffers(self) -> None:
         """(Re)compute the tables of distances, beside the weights."""
@@ -148,28 +141,8 @@ class T5(nn.Module):
                 tapped.append(x_BPD)
         return self.norm(x_BPD), torch.cat(tapped, -1) if tapped else None
 
-    def embed(self, tokens: Tensor) -> Tensor:
-        return F.embedding(tokens, self.embedding.weight)
-
-    @property
-    def _head_VD(self) -> Tensor:
-        return self.embedding.weight if self.config.tied else self.head.weight
-
     def _scaled(self, hidden_nD: Tensor) -> Tensor:
         return hidden_nD * self.config.width**-0.5 if self.config.scaled else hidden_nD
-
-    def unembed(self, hidden_nD: Tensor) -> Tensor:
-        """logits_nV of the decoder's hidden states, through the tied or the own head."""
-        return F.linear(self._scaled(hidden_nD), self._head_VD)
-
-    def best(self, hidden_nD: Tensor) -> Tensor:
-        """tokens_n of the largest logit."""
-        return self.unembed(hidden_nD).argmax(-1)
-
-    def narrowed(self, vocabulary_U: Tensor) -> Callable[[Tensor], Tensor]:
-        """Unembedding to some tokens, whose rows are copied: hidden_nD -> logits_nU."""
-        weight_UD = self._head_VD[vocabulary_U].detach()
-        return lambda hidden_nD: F.linear(self._scaled(hidden_nD), weight_UD)
 
 
 def _causal(count: int, device: torch.device) -> tuple[Tensor, Tensor]:
