@@ -8,10 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from tests.commands import run
 from transformers import T5ForConditionalGeneration
 
 WORDS = [f"{a}{b}{c}" for a in "bdfgk" for b in "aeiou" for c in "lmnrst"]
+
+
+SMALL = [
+    "data.parts.wmt14=null", "data.parts.cnn_dailymail=null", "data.parts.restoration.path=books",
+    "tokenizer_pieces=320", "drafter.width=16", "drafter.heads=2", "drafter.head_width=8",
+    "drafter.inner=24", "drafter.layers=1", "drafter.encoder_layers=1", "drafter.limit=96",
+    "trainer.precision=32-true", "data.validation_prompts=4", "trainer.accelerator=cpu",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +35,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         text = "\n\n".join(f"{sentence}." for sentence in sentences)
         (folder / "books" / f"{title}.txt").write_text(text, encoding="utf-8")
     told = run(
-        folder, "train.py", "experiment=small_t5", "data.parts.wmt14=null",
-        "data.parts.cnn_dailymail=null", "data.parts.restoration.path=books",
-        "tokenizer_pieces=320", "drafter.width=16", "drafter.heads=2", "drafter.head_width=8",
-        "drafter.inner=24", "drafter.layers=1", "drafter.encoder_layers=1", "drafter.limit=96",
-        "trainer.max_steps=4", "trainer.precision=32-true", "data.validation_prompts=4",
-        "trainer.accelerator=cpu",
+        folder, "train.py", "experiment=small_t5", *SMALL, "trainer.max_steps=4",
+        "data.parts.restoration.windows=300",
     )  # fmt: skip
     assert "target=seq2seq target.path=outputs/small_t5/model" in told
     return folder
@@ -52,6 +58,18 @@ def drafted(folder: Path, *words: str) -> dict[str, Any]:
     assert report["losslessness"]["mismatches"] == 0
     assert report["quality"]["baseline"] == report["quality"]["drafted"]
     return report
+
+
+def test_the_second_half_begins_with_the_weights_and_the_tokenizer_of_the_first(made: Path) -> None:
+    more = [*SMALL, "trainer.max_steps=1", "optimizer.lr=0", "data.parts.restoration.windows=30"]
+    run(made, "train.py", "experiment=small_t5_passages", *more)
+    first, second = (made / "outputs" / name for name in ("small_t5", "small_t5_passages"))
+    one, two = (load_file(folder / "model" / "model.safetensors") for folder in (first, second))
+    assert one.keys() == two.keys()
+    assert all(torch.equal(weight, two[name]) for name, weight in one.items())
+    (second / "tokenizer.model").unlink()
+    with pytest.raises(AssertionError, match=r"start=\S+ holds no tokenizer\.model"):
+        run(made, "train.py", "experiment=small_t5_passages", *more, f"start={second}", "name=x")
 
 
 def test_a_head_learns_from_what_the_encoder_decoder_writes(made: Path) -> None:

@@ -82,7 +82,7 @@ def test_a_run_can_be_read_alone() -> None:
     assert alone(speech, most=2) == ["Two was."], "an opened quotation is closed, or has no mark"
     assert alone(speech, most=9) == ['"One is. Two was. Three will be," he said.', "Then he left."]
     assert alone("'One is. The others' own,' said he.", most=5) == []
-    assert alone("'One is. The others' own,' said he.") == ["'One is. The others' own,' said he."]
+    assert alone("'One is. The others' own,' said he.") == ['"One is. The others\' own," said he.']
     assert alone("Left by 'em.") == [], "which might be the beginning of a quotation"
 
 
@@ -192,12 +192,13 @@ def test_real_books(shared: Path) -> None:
 
 
 def test_windows_are_more_to_train_on(tmp_path: Path) -> None:
-    """Neighbouring words of training books alone; shuffled, the same words in another order."""
+    """Neighbouring words of training books alone; shuffled or repeated, in another order."""
     path = str(shelf(tmp_path))
     known: dict[str, Any] = {"test": "sun", "validation": "star", "least_words": 3, "most_words": 6}
     plain = [e.pieces[-1].text for e in Restoration(path, **known).examples("training", Letters())]
-    for shuffled in (0.0, 1.0):
-        source = Restoration(path, **known, windows=40, shuffled=shuffled)
+    for disorder in ({}, {"shuffled": 1.0}, {"repeated": 1.0}):
+        chosen: dict[str, Any] = {**known, **disorder, "windows_prompt": "Words: {text}"}
+        source = Restoration(path, **chosen, windows=40)
         told = [example.pieces[-1].text for example in source.examples("training", Letters())]
         more = told[len(plain) :]
         assert told[: len(plain)] == plain
@@ -209,9 +210,14 @@ def test_windows_are_more_to_train_on(tmp_path: Path) -> None:
         )
         assert all(3 <= len(text.split()) <= 6 for text in more)
         assert all(set(text.split()) <= set(whole.split()) for text in more)
-        assert all((text.strip() in whole) for text in more) == (shuffled == 0.0)
+        assert all((text.strip() in whole) for text in more) == (not disorder)
+        drawn = [text for text in more if len(set(text.split())) < len(text.split())]
+        assert (len(drawn) > 5) == ("repeated" in disorder)
         assert not any("sun" in text or "star" in text for text in more)
-        again = Restoration(path, **known, windows=40, shuffled=shuffled)
+        asked = [example.pieces[0].text for example in source.examples("training", Letters())]
+        assert all(text.startswith("Words: ") for text in asked[len(plain) :])
+        assert all(text.startswith("Restore: ") for text in asked[: len(plain)])
+        again = Restoration(path, **chosen, windows=40)
         assert [e.pieces[-1].text for e in again.examples("training", Letters())] == told
-    with pytest.raises(UserError, match=r"data.windows=-1 and data.shuffled=2 were given"):
+    with pytest.raises(UserError, match=r"data.windows=-1, data.shuffled=2 and data.repeated=0"):
         Restoration(path, windows=-1, shuffled=2)

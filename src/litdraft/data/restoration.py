@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 from litdraft.data.books import Books
 from litdraft.data.examples import Example, Mapped, Piece, Split, joined
 from litdraft.data.files import Paths
-from litdraft.data.sentences import lowered, runs, windows
+from litdraft.data.sentences import Disorder, lowered, runs, windows
 from litdraft.data.titles import Titles
 from litdraft.errors import UserError
 from litdraft.models.tokenizer import Tokenizer
+
+WINDOWS = "windows"  # the title of what is of no book
 
 
 class Passage(NamedTuple):
@@ -31,7 +33,9 @@ class Restoration:
     `most_words` words together; the seed draws how many. Books are read and kept apart by title as
     `Books` does, and a training passage is dropped whose words stand in a held-out one. To train
     on, there are `windows` more, of neighbouring words wherever they begin and end, a share of them
-    `shuffled`: whoever is to copy must not know the text by heart.
+    `shuffled`, another of words drawn again and again (`repeated`): whoever is to copy must not
+    know the text by heart. They may have a prompt of their own, which tells them from whole
+    sentences.
     """
 
     documents = False
@@ -46,18 +50,22 @@ class Restoration:
         most_words: int = 40,
         windows: int = 0,
         shuffled: float = 0.0,
+        repeated: float = 0.0,
+        windows_prompt: str | None = None,
         seed: int = 0,
     ) -> None:
         self.books, self.seed = Books(path, test, validation, seed), seed
         self.prompt, self.least_words, self.most_words = prompt, least_words, most_words
-        self.windows, self.shuffled = windows, shuffled
-        if windows < 0 or not 0 <= shuffled <= 1:
+        self.windows, self.shuffled, self.repeated = windows, shuffled, repeated
+        self.windows_prompt = prompt if windows_prompt is None else windows_prompt
+        if windows < 0 or shuffled < 0 or repeated < 0 or shuffled + repeated > 1:
             raise UserError(
-                f"data.windows={windows} and data.shuffled={shuffled} were given, but windows must "
-                "be at least 0 and shuffled a share of 1"
+                f"data.windows={windows}, data.shuffled={shuffled} and data.repeated={repeated} "
+                "were given, but none may be negative, and shuffled and repeated share 1"
             )
-        if prompt.count("{text}") != 1:
-            raise UserError(f"data.prompt={prompt!r} must name {{text}} once")
+        for name, given in (("prompt", prompt), ("windows_prompt", self.windows_prompt)):
+            if given.count("{text}") != 1:
+                raise UserError(f"data.{name}={given!r} must name {{text}} once")
         if not 1 <= least_words <= most_words:
             raise UserError(
                 f"data.least_words={least_words} and data.most_words={most_words} were given, but "
@@ -69,7 +77,8 @@ class Restoration:
         return self.books.apart
 
     def facts(self) -> dict[str, Any]:
-        keys = ("prompt", "least_words", "most_words", "windows", "shuffled", "seed")
+        keys = ("prompt", "least_words", "most_words", "windows", "shuffled", "repeated",
+                "windows_prompt", "seed")  # fmt: skip
         choices = {key: getattr(self, key) for key in keys}
         return {**self.books.facts(), "class": "Restoration", **choices}
 
@@ -83,7 +92,8 @@ class Restoration:
             yield passage.text
 
     def _asked(self, passage: Passage) -> str:
-        return self.prompt.replace("{text}", lowered(passage.text))
+        prompt = self.windows_prompt if passage.title == WINDOWS else self.prompt
+        return prompt.replace("{text}", lowered(passage.text))
 
     def _example(self, passage: Passage) -> Example:
         pieces = (Piece(self._asked(passage)), Piece(" " + passage.text, written=True))
@@ -108,9 +118,11 @@ class Restoration:
     def _windows(self) -> Iterator[Passage]:
         chapters = self.books.chapters("training")
         paragraphs = [p for chapter in chapters for p in joined(chapter.pieces).split("\n")]
-        some = (self.windows, self.least_words, self.most_words, self.shuffled)
-        for text in windows(paragraphs, *some, Random(f"{self.seed} windows")):
-            yield Passage(text, "windows", "a window")
+        sizes = (self.windows, self.least_words, self.most_words)
+        disorder = Disorder(self.shuffled, self.repeated)
+        random = Random(f"{self.seed} windows")
+        for text in windows(paragraphs, *sizes, disorder, random):
+            yield Passage(text, WINDOWS, "a window")
 
     def _read(self, split: Split) -> Iterator[Passage]:
         for number, chapter in enumerate(self.books.chapters(split)):

@@ -71,26 +71,39 @@ def runs(paragraph: str, least: int, most: int, random: Random) -> Iterator[str]
     yield from _text(run, least)
 
 
+class Disorder(NamedTuple):
+    """Shares of windows whose words come in any order, and are drawn again and again: an order that
+    nothing tells but they themselves, and words that do not tell where they stand."""
+
+    shuffled: float = 0.0
+    repeated: float = 0.0
+
+
 def windows(
-    paragraphs: Sequence[str], count: int, least: int, most: int, shuffled: float, random: Random
+    paragraphs: Sequence[str], count: int, least: int, most: int, disorder: Disorder, random: Random
 ) -> Iterator[str]:
-    """So many stretches of `least` to `most` neighbouring words, wherever they begin and end; a
-    share of them in an order that nothing tells but they themselves."""
+    """So many stretches of `least` to `most` neighbouring words, wherever they begin and end."""
     fair = (" ".join(s.text for s in sentences(p) if s.fair) for p in paragraphs)
     texts = [words for words in map(str.split, fair) if len(words) >= least]
     weights = list(accumulate(map(len, texts)))
     for words in random.choices(texts, cum_weights=weights, k=count) if texts else ():
         begin = random.randint(0, len(words) - least)
         some = words[begin : begin + random.randint(least, most)]
-        if random.random() < shuffled:
+        fate = random.random()
+        if fate < disorder.shuffled:
             random.shuffle(some)
+        elif fate < disorder.shuffled + disorder.repeated:
+            some = random.choices(some, k=len(some))
         yield " ".join(some)
 
 
 def sentences(paragraph: str) -> Iterator[Sentence]:
-    """All of a paragraph, spaces, quotation marks and dashes made the same. A sentence does not end
-    behind an abbreviation, nor before a small letter."""
+    """All of a paragraph, spaces, quotation marks and dashes made the same: single marks become
+    double ones where the paragraph has none of those. A sentence does not end behind an
+    abbreviation, nor before a small letter."""
     text = " ".join(DASHES.sub("—", paragraph.translate(STRAIGHT)).split())
+    if '"' not in text:
+        text = SINGLE.sub(lambda found: f'"{found[0][1:-1]}"', text)
     begin, quoted = 0, False
     ends = [border.end() for border in BORDER.finditer(text)]
     for end in [*ends, len(text)]:
