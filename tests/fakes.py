@@ -17,9 +17,13 @@ from litdraft.drafters.matrix import Matrix
 from litdraft.drafters.mlp import MLP
 from litdraft.drafters.mtp import MTP
 from litdraft.drafters.ngram import NGram
+from litdraft.drafters.sentence import Sentence
+from litdraft.drafters.sentencewise import Sentencewise
 from litdraft.drafters.suffix import Suffix
 from litdraft.drafters.transformer import Transformer
+from litdraft.drafters.word_completion import WordCompletion
 from litdraft.models.llama import Llama, LlamaConfig
+from litdraft.models.pieces import Tokenizer
 from litdraft.models.t5 import T5
 from litdraft.models.t5_blocks import T5Config
 from litdraft.protocols import Context, Drafter, Proposal, Warp
@@ -150,10 +154,15 @@ def transformer(target: LlamaTarget) -> Drafter:
 def ngram(target: LlamaTarget) -> Drafter:
     """Counted on the target's own text."""
     drafter = NGram(target.spec, order=3, continuations=4)
+    drafter.count(own_text(target))
+    return drafter.double()
+
+
+def own_text(target: Frozen) -> list[Tensor]:
+    """What the target writes behind each of its tokens."""
     prompts = [[1, token] for token in range(2, 24)]
     told = Autoregress(target, Sampling(1.0)).generate(prompts, 40).tokens
-    drafter.count(torch.tensor(text) for text in told)
-    return drafter.double()
+    return [torch.tensor(text) for text in told]
 
 
 def suffix(target: LlamaTarget) -> Drafter:
@@ -165,10 +174,61 @@ def lookup(target: LlamaTarget) -> Drafter:
     return Lookup(target.spec)
 
 
+class Pieces(Tokenizer):
+    """Two dozen pieces of which sentences can be made."""
+
+    size, bos, eos = 24, 1, None
+    pieces = (
+        "", "", " The", " a", "b", ".", "\n", " he", "c", '"', " A", " end", "ing", "!", ".\n",
+        " Mr", " B", ",", " (", ")", " x", "y", " 3", "?",
+    )  # fmt: skip
+
+    def piece(self, token: int) -> str:
+        return self.pieces[token] or "<s>"
+
+    def special(self, token: int) -> bool:
+        return token < 2
+
+    def _encode(self, text: str) -> list[int]:
+        raise NotImplementedError
+
+    def _decode(self, ids: list[int]) -> str:
+        return "".join(self.pieces[token] for token in ids)
+
+
+def gated(drafter: Sentencewise, threshold: float = 0.15) -> Drafter:
+    drafter.meet(Pieces())
+    drafter.guard(0.9, 0.1, threshold)
+    return random(drafter)
+
+
+def word_lstm(target: Frozen) -> Drafter:
+    return gated(WordCompletion(target.spec, layers=2, width=10))
+
+
+def word_cnn(target: Frozen) -> Drafter:
+    return gated(WordCompletion(target.spec, "cnn", layers=2, width=10, vocabulary=11))
+
+
+def word_ngram(target: Frozen) -> Drafter:
+    """Counted on the target's own text, and without a gate."""
+    drafter = WordCompletion(target.spec, "ngram", order=3)
+    drafter.meet(Pieces())
+    drafter.count(own_text(target))
+    return drafter.double()
+
+
+def sentence(target: Frozen) -> Drafter:
+    return gated(Sentence(target.spec, taps=(0, 2), layers=2, width=10), threshold=0.02)
+
+
+SENTENCEWISE = [word_lstm, word_cnn, word_ngram, sentence]
 TRAINED = [
     lstm, narrow_lstm, mtp, own_mtp, matrix, low_matrix, mlp, untied_mlp, cnn, cnn_lm, lstm_lm,
     transformer,
 ]  # fmt: skip
-FAMILIES = [*TRAINED, ngram, suffix, lookup]
+FAMILIES = [*TRAINED, ngram, suffix, lookup, word_lstm, sentence]
 # What takes seconds each is tested for one form of every family.
-ONE_EACH = [lstm, own_mtp, matrix, mlp, cnn, cnn_lm, lstm_lm, transformer, ngram, suffix, lookup]
+ONE_EACH = [
+    lstm, own_mtp, matrix, mlp, cnn, cnn_lm, lstm_lm, transformer, ngram, suffix, lookup,
+]  # fmt: skip

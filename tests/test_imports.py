@@ -18,7 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("",),  # the package itself: its version
     ("errors",),
     ("protocols",),
-    ("native",),
+    ("native", "hosts"),
     ("sampling",),
     ("models", "chunked"),
     ("targets", "drafters", "objectives", "decoding.tree"),
@@ -32,7 +32,8 @@ LAYER_OF = {part: layer for layer, parts in enumerate(LAYERS) for part in parts}
 # What any family of drafters may take; everything else under drafters/ is a family of its own.
 ADD_ONS = frozenset(
     {"head", "stepwise", "parallel", "language_model", "apart", "cached", "source", "sizes"}
-    | {"correction", "vocabulary", "confidence"}
+    | {"correction", "vocabulary", "confidence", "sentencewise", "sentence_lstm", "within"}
+    | {"lstm_lm", "cnn_lm", "ngram"}  # language models, which another family may hold as its body
 )
 
 ONLY_CONFIG = frozenset({"hydra", "omegaconf"})

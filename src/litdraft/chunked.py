@@ -9,14 +9,14 @@ Cut Your Losses (arXiv 2411.09009), without kernels of their own.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Teacher = Callable[[Tensor], Tensor]
+from litdraft.protocols import Teacher
 
 
 class Loss(Protocol):

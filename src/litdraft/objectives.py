@@ -25,9 +25,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from litdraft.chunked import Teacher, Unembedding, Work, walk
+from litdraft.chunked import Unembedding, Work, walk
 from litdraft.errors import UserError
-from litdraft.protocols import place_in
+from litdraft.protocols import Teacher, place_in
 from litdraft.sampling import log_softmax
 
 WEIGHTS = ("uniform", "power", "exponential")

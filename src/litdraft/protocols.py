@@ -287,6 +287,9 @@ class Lesson:
     prompt_B: Tensor | None = None
 
 
+Teacher = Callable[[Tensor], Tensor]  # flat positions to a target's logits_nV
+
+
 class Warp(Protocol):
     """From logits to the distribution that tokens are drawn from (see `sampling.Sampling`)."""
 
@@ -318,6 +321,7 @@ class Drafter(nn.Module, ABC):
     """
 
     needs: Needs = Needs()
+    confident: bool = False  # says how sure it is, and can be told by a gate when to stop
     counted: bool = False  # learns by counting its training text once, not by gradients
 
     @property
@@ -423,6 +427,11 @@ class Drafter(nn.Module, ABC):
     def matrix(self, j: int) -> Tensor | None:
         """weight_UC, where `unembed` multiplies with this trained parameter and does nothing else:
         training then needs memory for its gradient once instead of twice."""
+        return None
+
+    def own_loss(self, states_BSKC: Tensor, lesson: Lesson, teacher: Teacher) -> Tensor | None:
+        """The mean loss of what it learns beside its distribution, if anything. The teacher maps
+        flat positions to the target's logits_nV."""
         return None
 
     @torch.no_grad()

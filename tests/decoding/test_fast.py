@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tests.fakes import FAMILIES, ONE_EACH, lstm, narrow_lstm, random_target
+from tests.fakes import FAMILIES, ONE_EACH, lstm, narrow_lstm, random_target, sentence
 from torch._dynamo.exc import TorchDynamoException
 
 from litdraft.decoding import shapes
@@ -55,7 +55,7 @@ def test_the_fused_step_decodes_without_loss(
         assert replayed.mean_acceptance_length == pytest.approx(seen.mean_acceptance_length)
 
 
-@pytest.mark.parametrize("family", ONE_EACH)
+@pytest.mark.parametrize("family", [*ONE_EACH, sentence])
 def test_every_family_compiles(family: Callable[[LlamaTarget], Drafter]) -> None:
     """One row, sampled: the round's graph, or its graphs where a family drafts on the host."""
     target, sampling = random_target(), Sampling(1.0)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tests.fakes import FAMILIES, ONE_EACH, random_target
+from tests.fakes import FAMILIES, ONE_EACH, random_target, word_cnn, word_ngram
 
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.replay import Replay, replay, replay_texts
@@ -23,7 +23,7 @@ def prompts(rows: int) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("k", [1, 3])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, word_cnn, word_ngram])
 def test_greedy_replay_counts_what_decoding_counts(
     family: Callable[[LlamaTarget], Drafter], k: int
 ) -> None:
@@ -40,7 +40,7 @@ def test_greedy_replay_counts_what_decoding_counts(
     assert seen.rounds > 20
 
 
-@pytest.mark.parametrize("family", ONE_EACH)
+@pytest.mark.parametrize("family", [*ONE_EACH, word_ngram])
 def test_sampled_replay_expects_what_decoding_gives(
     family: Callable[[LlamaTarget], Drafter],
 ) -> None:

@@ -15,7 +15,9 @@ from tests.fakes import (
     mlp,
     own_mtp,
     random,
+    sentence,
     suffix,
+    word_lstm,
 )
 
 from litdraft.decoding.autoregress import Autoregress
@@ -78,4 +80,4 @@ LEARN = [
     transformer,
     t5,
 ]
-FAMILIES = [*LEARN, ngram, suffix, lookup]
+FAMILIES = [*LEARN, ngram, suffix, lookup, word_lstm, sentence]

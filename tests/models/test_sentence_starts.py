@@ -44,10 +44,13 @@ class Every(Letters):
 def test_sentences_spelled_letter_by_letter(parts: list[str]) -> None:
     """A space of its own behind a stop belongs to the sentence before."""
     tokens_BT = torch.tensor([Every().encode("".join(parts), bos=False)])
-    starts_T = SentenceStarts(Every())(tokens_BT)[0]
+    sentence_starts = SentenceStarts(Every())
+    starts_T = sentence_starts(tokens_BT)[0]
     lengths = [len(part) for part in parts]
     expected_T = torch.tensor([0, *lengths[:-1]]).cumsum(0).repeat_interleave(torch.tensor(lengths))
     assert torch.equal(starts_T, expected_T)
+    begun_T = starts_T[1:] == torch.arange(1, len(starts_T))
+    assert not (begun_T & ~sentence_starts.possible(tokens_BT)[0]).any()
 
 
 def begins(text: str) -> set[int]:
@@ -76,7 +79,12 @@ def test_sentences_of_a_real_book(shared: Path, name: str, book: str) -> None:
     text = text[2000:42000].partition("\n")[2]
     tokenizer = open_tokenizer(shared / "targets" / name)
     tokens = tokenizer.encode(text, bos=False)
-    starts_T = SentenceStarts(tokenizer)(torch.tensor([tokens]))[0]
+    sentence_starts = SentenceStarts(tokenizer)
+    starts_T = sentence_starts(torch.tensor([tokens]))[0]
+    begun_T = starts_T[1:] == torch.arange(1, len(starts_T))
+    possible_T = sentence_starts.possible(torch.tensor([tokens]))[0]
+    assert not (begun_T & ~possible_T).any(), "what is ruled out soon never happens"
+    assert possible_T.float().mean() < 0.4, "and most is"
     cuts = [*starts_T.unique().tolist(), len(tokens)]
     found = letters_before(tokenizer.decode(tokens[a:b]) for a, b in pairwise(cuts))
     expected = letters_before(text[a:b] for a, b in pairwise([*sorted(begins(text)), len(text)]))

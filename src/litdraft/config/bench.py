@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.fabric import Fabric
@@ -31,6 +32,7 @@ from litdraft.drafters.lookup import Lookup
 from litdraft.drafters.lstm import LSTM
 from litdraft.errors import UserError
 from litdraft.evaluation.draft_length import LONGEST
+from litdraft.evaluation.provenance import provenance
 from litdraft.models.tokenizer import Tokenizer
 from litdraft.protocols import Drafter, Target
 
@@ -47,6 +49,19 @@ class Bench:
     parameters: int  # the drafter's own; of a counted one, all numbers it keeps
     floors: dict[str, Drafter]
     tokenizer: Tokenizer
+
+    def facts(self) -> dict[str, Any]:
+        """What was evaluated, and under which keys: part of every report."""
+        keys = ("max_new_tokens", "batch", "repeats", "top_k", "top_p", "seed")
+        return {
+            **{key: self.config[key] for key in keys},
+            "target": self.target.spec.name,
+            "drafter": self.drafter.name,
+            "parameters": self.parameters,
+            "dtype": str(self.target.dtype).removeprefix("torch."),
+            "fused": self.target.packed is not None,
+            **provenance(self.target.device),
+        }
 
 
 def open_bench(config: DictConfig, fabric: Fabric) -> Bench:

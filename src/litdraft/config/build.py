@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 from itertools import chain
@@ -24,6 +25,7 @@ from litdraft.data.prompted import Prompted
 from litdraft.data.source import Source
 from litdraft.data.teacher import Teacher
 from litdraft.errors import UserError
+from litdraft.models.files import replacing
 from litdraft.models.tokenizer import (
     Tokenizer,
     check_tokenizer,
@@ -126,7 +128,8 @@ def teacher_of(config: DictConfig) -> Teacher:
 
 
 def tokenizer_of(config: DictConfig, target: Target | None, folder: Path) -> Tokenizer:
-    """The target's tokenizer; without a target one trained on the text, kept in the run folder."""
+    """The target's tokenizer; without a target that of the run to start from, or one trained on the
+    text, kept in the run folder."""
     if target is not None:
         tokenizer = open_tokenizer(config.target.tokenizer)
         check_tokenizer(tokenizer, target.spec.vocabulary)
@@ -135,6 +138,16 @@ def tokenizer_of(config: DictConfig, target: Target | None, folder: Path) -> Tok
         raise UserError("target=null needs tokenizer_pieces=N: how many pieces to train")
     path = folder / "tokenizer.model"
     if path.exists():
+        return open_tokenizer(path)
+    if config.get("start") is not None:
+        theirs = Path(config.start) / path.name
+        if not theirs.is_file():
+            raise UserError(
+                f"start={config.start} holds no {path.name}, whose ids its weights know: give a "
+                "run that was trained with target=null"
+            )
+        with replacing(path) as temporary:
+            shutil.copyfile(theirs, temporary)
         return open_tokenizer(path)
     return train_sentencepiece(texts_of(source_of(config)), config.tokenizer_pieces, path)
 

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import Progress
 
+from litdraft.config import gates, lossy
 from litdraft.config.bench import Bench, open_bench, prompts_of
 from litdraft.config.build import sampling_of
 from litdraft.config.measuring import block
@@ -24,10 +25,11 @@ from litdraft.evaluation import plots, report
 from litdraft.evaluation.compiling import worth_compiling
 from litdraft.evaluation.draft_length import LONGEST, TURNS, best, draft_lengths
 from litdraft.evaluation.drafting import draft_milliseconds
-from litdraft.evaluation.provenance import provenance
 from litdraft.evaluation.stats import ratio
 from litdraft.evaluation.stream import Stream, closing
 from litdraft.sampling import Sampling
+
+LOSSY = ("word_completion", "phrasing")  # of what decoding= chooses
 
 
 def evaluate(config: DictConfig, folder: Path) -> float:
@@ -35,6 +37,11 @@ def evaluate(config: DictConfig, folder: Path) -> float:
     fabric = Fabric(accelerator="auto", devices=config.devices)
     fabric.launch()
     bench, sampling = open_bench(config, fabric), sampling_of(config)
+    mode = config.decoding.mode
+    if mode != "speculative":
+        gates.check(bench)
+    if mode in LOSSY:
+        return lossy.evaluate(bench, folder)
     choice = _choose_k(bench, sampling)
     if config.prompt is not None:
         return _stream(bench, choice.k)
@@ -45,12 +52,18 @@ def evaluate(config: DictConfig, folder: Path) -> float:
     with Progress(transient=True, disable=fabric.global_rank > 0) as progress:
         compiled = _compiled(bench, choice.k, [prompts[row] for row in mine])
         work = progress.add_task("decoding", total=2 * -(-len(mine) // config.batch))
-        blocks = [
-            block(bench, choice.k, compiled, rows, mine, some, lambda: progress.advance(work))
-            for some in (sampling, other)
-        ]
+        blocks, set_gates = [], []
+        for some in (sampling, other):
+            if mode == "gated":
+                set_gates.append(gates.gated(bench, some))
+            blocks.append(
+                block(bench, choice.k, compiled, rows, mine, some, lambda: progress.advance(work))
+            )
     main, beside = blocks
     told = _told(bench, choice, main, beside, len(prompts))
+    told["decoding"] = mode
+    for part, gate in zip((told, told["beside"]), set_gates, strict=False):
+        part["gate"] = gate
     if fabric.global_rank == 0:
         told["draft_milliseconds"] = draft_milliseconds(
             bench.target,
@@ -150,8 +163,6 @@ def _told(
         **report.speed(main["times"]),
         "k": choice.k,
         "draft_lengths": choice.lengths,
-        "top_k": config.top_k,
-        "top_p": config.top_p,
         "mode": "lossless",
         "losslessness": report.losslessness(greedy["verdicts"], greedy["tolerance"]),
         "beside": {
@@ -159,20 +170,11 @@ def _told(
             "speedup": report.speed(beside["times"])["speedup"],
         },
         "prompts": prompts,
-        "max_new_tokens": config.max_new_tokens,
-        "batch": config.batch,
         "devices": config.devices,
-        "repeats": config.repeats,
-        "target": bench.target.spec.name,
-        "drafter": bench.drafter.name,
-        "parameters": bench.parameters,
-        "dtype": str(bench.target.dtype).removeprefix("torch."),
-        "fused": bench.target.packed is not None,
         "compile": config.compile,
         "compiled": main["compiled"],
         "compile_seconds": Compiled.seconds,
-        "seed": config.seed,
-        **provenance(bench.target.device),
+        **bench.facts(),
     }
 
 

@@ -17,7 +17,7 @@ from litdraft.decoding.speculate import Speculate
 from litdraft.evaluation import quality, report
 from litdraft.evaluation.benchmark import Measurement, Side, measure
 from litdraft.evaluation.compiling import faster
-from litdraft.evaluation.losslessness import Verdicts, judge, measured_error
+from litdraft.evaluation.losslessness import Verdicts, judge, measured_error, verifies
 from litdraft.evaluation.stats import Counts, repeated_4grams
 from litdraft.sampling import Sampling
 
@@ -39,6 +39,7 @@ def block(
     prompts, groups, references = rows.prompts(), rows.groups, rows.references
     some = [prompts[row] for row in mine]
     plain, drafted = _decoders(bench, k, compiled, sampling, some[: config.batch])
+    verifies(drafted, config.decoding.mode)
     measurement = measure(
         plain,
         drafted,

@@ -41,7 +41,7 @@ def restored(config: DictConfig, arguments: Sequence[str]) -> DictConfig:
         config.drafter = saved.drafter
     _keep_splits(config, saved, chosen["data"], arguments)
     for override in OverridesParser.create().parse_overrides(list(arguments)):
-        if override.key_or_group not in GROUPS:
+        if override.key_or_group not in (*GROUPS, "decoding"):
             OmegaConf.update(config, override.key_or_group, override.value())
     return config
 

@@ -67,6 +67,7 @@ class Evaluate(Common):
     dtype: str = "auto"
     k: Any = 3  # or auto: the best one by measured costs
 
+    decoding: Any = None
     run: str | None = None
     study: str | None = None  # of the target alone: certainty or suffixes
     prompt: str | None = None

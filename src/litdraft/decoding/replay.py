@@ -154,6 +154,22 @@ class Padded:
     length_B: Tensor
     prompt_B: Tensor
 
+    @classmethod
+    def of(
+        cls,
+        prompts: Sequence[Sequence[int]],
+        written: Sequence[Sequence[int]],
+        device: torch.device,
+    ) -> Padded:
+        """Prompts and what was written behind each."""
+        pairs = zip(prompts, written, strict=True)
+        some = [torch.tensor([*prompt, *text]) for prompt, text in pairs]
+        return cls(
+            torch.nn.utils.rnn.pad_sequence(some, batch_first=True).to(device),
+            torch.tensor([len(text) for text in some], device=device),
+            torch.tensor([len(prompt) for prompt in prompts], device=device),
+        )
+
 
 def replay_texts(
     target: Target,
@@ -168,16 +184,9 @@ def replay_texts(
     """Replay what the target wrote behind prompts, with a drafter that remembers nothing yet."""
     drafter.forget()
     total = Replay.zero(k)
-    texts = [[*prompt, *text] for prompt, text in zip(prompts, written, strict=True)]
-    for first in range(0, len(texts), batch):
-        some = [torch.tensor(text) for text in texts[first : first + batch]]
-        padded = Padded(
-            torch.nn.utils.rnn.pad_sequence(some, batch_first=True).to(target.device),
-            torch.tensor([len(text) for text in some], device=target.device),
-            torch.tensor(
-                [len(prompt) for prompt in prompts[first : first + batch]], device=target.device
-            ),
-        )
+    for first in range(0, max(len(prompts), len(written)), batch):
+        some = slice(first, first + batch)
+        padded = Padded.of(prompts[some], written[some], target.device)
         part = replay_batch(target, drafter, padded, k, sampling, complete)
         total += Replay.of_totals(part.totals().cpu())
     return total

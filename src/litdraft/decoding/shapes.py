@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from litdraft.hosts import known
+from litdraft.protocols import Proposal
+
 CROWD = 0.75  # rows that are done leave as soon as no more than this share would stay
 
 
@@ -19,6 +22,23 @@ def staying(done: Sequence[bool], few_shapes: bool = False) -> list[int] | None:
     if going and size > CROWD * len(done):
         return None
     return going + over[: size - len(going)]
+
+
+def narrowed(proposal: Proposal) -> Proposal:
+    """Without the places at which no row drafts, where it costs nothing to look: a target need not
+    read them. A graph has one shape, and keeps it."""
+    valid_BK, probs_BKU = proposal.valid_BK, proposal.probs_BKU
+    if valid_BK is None or not known(valid_BK):
+        return proposal
+    most = int(valid_BK.sum(1).max())
+    if most == valid_BK.shape[1]:
+        return proposal
+    return Proposal(
+        proposal.tokens_BK[:, :most],
+        None if probs_BKU is None else probs_BKU[:, :most],
+        valid_BK[:, :most],
+        proposal.vocabulary_U,
+    )
 
 
 def room_behind(max_new_tokens: int, k: int) -> int:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from litdraft.decoding.compiled import Compiled, stays
 from litdraft.decoding.generation import Generation
-from litdraft.decoding.shapes import room_behind, staying
+from litdraft.decoding.shapes import narrowed, room_behind, staying
 from litdraft.decoding.verify import verify
 from litdraft.errors import UserError
 from litdraft.models.cache import roomy
@@ -23,6 +23,7 @@ from litdraft.protocols import (
     Context,
     Drafter,
     Proposal,
+    Reading,
     Seen,
     Target,
     Verdict,
@@ -69,6 +70,8 @@ class Log:
 
 class Speculate:
     """A drafter in front of a target, k tokens a round."""
+
+    lossless = True
 
     def __init__(
         self,
@@ -149,15 +152,25 @@ class Speculate:
         context, cache, k = run.context, run.cache, self.k
         drawn_Bn = self._draw(context, 2 * k + 1)
         proposal = self.drafter.propose(run.state, context, k, self.sampling, drawn_Bn[:, :k])
+        proposal = narrowed(proposal)
+        drafts = proposal.tokens_BK.shape[1]
+        drawn_BP = torch.cat((drawn_Bn[:, k : k + drafts], drawn_Bn[:, -1:]), 1)
         tokens_BP = torch.cat((context.unread_B1(), proposal.tokens_BK), 1)
         reading = self.target.read(tokens_BP, cache, self.drafter.needs.taps)
         start_B = cache.length_B.clone()
-        verdict = settle(run, proposal, self._says(reading.hidden_BPD), drawn_Bn[:, k:])
+        verdict = self.decide(run, proposal, reading, drawn_BP)
         kept_B = context.length_B - 1 - start_B  # all but the last, which is emitted and unread
         cache.keep(kept_B)
         seen = Seen(tokens_BP, start_B, kept_B, reading.hidden_BPD, reading.taps_BPC)
         self.drafter.observe(run.state, seen, context)
         return verdict
+
+    def decide(
+        self, run: Run, proposal: Proposal, reading: Reading, uniforms_BP: Tensor
+    ) -> Verdict:
+        """What is kept of a proposal that was read, and the token added; the context is extended.
+        Whoever decides otherwise is lossy."""
+        return settle(run, proposal, self._says(reading.hidden_BPD), uniforms_BP)
 
     def _says(self, hidden_BPD: Tensor) -> Tensor | Certain:
         """The target's distributions."""

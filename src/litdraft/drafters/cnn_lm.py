@@ -23,6 +23,7 @@ class CNNLM(LanguageModel):
     ) -> None:
         super().__init__(spec, width, vocabulary)
         self.stack = GatedCNN(width, layers, kernel)
+        self.look = self.stack.span
 
     def start(self, state: None, context: Context) -> Window:
         tokens_Bw, slots_Bw = context.before_BP(self.stack.span - 1)

@@ -53,28 +53,46 @@ class LSTMLM(LanguageModel):
 
     def observe(self, state: State, seen: Seen, context: Context) -> None:
         """Read the prompt; behind a round pick the memory behind what was kept."""
-        if state.prompted:
-            last_B11 = (seen.count_B - 1).clamp_min(0)[:, None, None]
-            index_B1M = last_B11.expand(-1, 1, state.memory_BM.shape[1])
-            picked_BM = state.behind_BPM.gather(1, index_B1M)[:, 0]
-            read_B1 = (seen.count_B > 0)[:, None]
-            torch.where(read_B1, picked_BM, state.memory_BM, out=state.memory_BM)
+        if not state.prompted:
+            state.prompted = True
+            state.memory_BM.copy_(self.prompt(state, seen, context).detach())
             return
-        state.prompted = True
-        embedded_BPC, lengths_B = self.embedding(seen.tokens_BP), seen.count_B.cpu()
+        last_B11 = (seen.count_B - 1).clamp_min(0)[:, None, None]
+        index_B1M = last_B11.expand(-1, 1, state.memory_BM.shape[1])
+        picked_BM = state.behind_BPM.gather(1, index_B1M)[:, 0]
+        read_B1 = (seen.count_B > 0)[:, None]
+        torch.where(read_B1, picked_BM, state.memory_BM, out=state.memory_BM)
+
+    def prompt(self, state: State, seen: Seen, context: Context) -> Tensor:
+        """memory_BM behind the prompts."""
+        return self.read(seen.tokens_BP, seen.count_B)
+
+    def read(self, tokens_BP: Tensor, count_B: Tensor, memory_BM: Tensor | None = None) -> Tensor:
+        """memory_BM behind the first count_B tokens, from another or from nothing."""
+        embedded_BPC, lengths_B = self.embedding(tokens_BP), count_B.cpu()
         packed = pack_padded_sequence(embedded_BPC, lengths_B, True, enforce_sorted=False)
-        short_LBW, long_LBW = self.network(packed)[1]
-        state.memory_BM.copy_(torch.cat((*short_LBW, *long_LBW), -1).detach())
+        begun = None if memory_BM is None else self.parts(memory_BM)
+        short_LBW, long_LBW = self.network(packed, begun)[1]
+        return torch.cat((*short_LBW, *long_LBW), -1)
+
+    def parts(self, memory_nM: Tensor) -> tuple[Tensor, Tensor]:
+        """short_LnW and long_LnW, as the network takes them."""
+        parts = torch.stack(memory_nM.split(self.width, -1))
+        return parts[: self.layers], parts[self.layers :]
 
     def propose(
         self, state: State, context: Context, k: int, warp: Warp, uniforms_BK: Tensor
     ) -> Proposal:
-        """The last draft is read as well: where all are accepted, it is behind the next start."""
         memory = self.start(state, context)
         proposal = self.drafted(memory, context, k, warp, uniforms_BK)
         self.step(memory, proposal.tokens_BK[:, -1], k)
-        state.behind_BPM[:, : k + 1] = torch.stack(memory.behind, 1).detach()
+        self.remember(state, memory)
         return proposal
+
+    def remember(self, state: State, memory: Memory) -> None:
+        """Where a proposal has been. Its last draft is read as well: where all are accepted, that
+        is behind the next start."""
+        state.behind_BPM[:, : len(memory.behind)] = torch.stack(memory.behind, 1).detach()
 
     def start(self, state: State, context: Context) -> Memory:
         return Memory(state.memory_BM, [])

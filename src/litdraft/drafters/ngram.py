@@ -75,6 +75,7 @@ class NGram(Stepwise):
             )
         self.vocabulary, self.order = spec.vocabulary, order
         self.reach = max(order - 1, 1)  # M
+        self.look = self.reach + 1
         self.continuations, self.least = continuations, least
         self.register_buffer("discount_N4", torch.zeros(order, 4))
         self.register_buffer("unigram_V", torch.full((spec.vocabulary,), 1 / spec.vocabulary))

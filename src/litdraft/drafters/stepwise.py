@@ -20,6 +20,8 @@ from litdraft.sampling import choose
 class Stepwise(Drafter):
     """A family that reads one token a step: the unread one, then each of its drafts."""
 
+    look: int  # the last known tokens that `start` asks for, where it keeps nothing of earlier ones
+
     @abstractmethod
     def start(self, state: Any, context: Context) -> Any:
         """A memory of everything before the unread token, for `step` to change."""
@@ -27,6 +29,10 @@ class Stepwise(Drafter):
     @abstractmethod
     def step(self, memory: Any, token_n: Tensor, j: int) -> Tensor:
         """Read a token; states_nC that predict the next, which is draft j (0-based)."""
+
+    def remember(self, state: Any, memory: Any) -> None:
+        """Keep of a proposal's memory what the next one starts from."""
+        return None
 
     def propose(
         self, state: Any, context: Context, k: int, warp: Warp, uniforms_BK: Tensor

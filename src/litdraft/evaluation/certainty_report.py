@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,7 @@ from rich.table import Column, Table
 
 from litdraft.evaluation.certainty import BOUNDS
 from litdraft.evaluation.detection import ORDERS, PRECISIONS
-from litdraft.evaluation.report import table
-from litdraft.models.files import replacing
+from litdraft.evaluation.report import keep, table
 
 NAMES = {"own": "the data's own text", "greedy": "written greedily", "sampled": "at temperature 1"}
 
@@ -142,10 +140,7 @@ def markdown(told: dict[str, Any]) -> str:
 
 def write(told: dict[str, Any], text: str, folder: Path) -> None:
     """study.json and study.md."""
-    with replacing(folder / "study.json") as path:
-        path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-    with replacing(folder / "study.md") as path:
-        path.write_text(text, encoding="utf-8")
+    keep("study", told, text, folder)
 
 
 def show(told: dict[str, Any], folder: Path) -> None:

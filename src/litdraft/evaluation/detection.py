@@ -84,11 +84,17 @@ def _history(walk: Walk) -> Ints:
     return np.where(place_nM >= 0, walk.tokens_T.numpy()[place_nM.clip(0)], NONE)
 
 
+def ranking(score_n: Floats) -> tuple[Ints, Ints]:
+    """Positions by score, the highest first, and the last place of each run of equal scores."""
+    order_n = np.argsort(-score_n, kind="stable")
+    last_t = np.append(np.flatnonzero(np.diff(score_n[order_n])), len(score_n) - 1)
+    return order_n, last_t
+
+
 def curve(score_n: Floats, sure_n: Bools) -> tuple[float, list[float], float]:
     """Average precision; the largest recall at each of PRECISIONS; and the least score that is
     needed for the last of those. Equal scores are found together."""
-    order_n = np.argsort(-score_n, kind="stable")
-    last_t = np.append(np.flatnonzero(np.diff(score_n[order_n])), len(score_n) - 1)
+    order_n, last_t = ranking(score_n)
     hits_t = sure_n[order_n].cumsum()[last_t]
     precision_t = hits_t / (last_t + 1)
     recall_t = hits_t / max(int(sure_n.sum()), 1)

@@ -10,11 +10,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from litdraft.errors import UserError
 from litdraft.protocols import Target
+
+
+def verifies(decoder: Any, name: str) -> None:
+    """UserError if a decoder keeps what it has not verified: its texts are not the target's by
+    design, and to judge them token by token would be to call that a bug, or luck."""
+    if not decoder.lossless:
+        raise UserError(
+            f"decoding={name} is lossy: it keeps tokens that the target did not choose, so the "
+            "losslessness check refuses it; decoding=gated verifies the same drafts"
+        )
 
 
 @dataclass(frozen=True)

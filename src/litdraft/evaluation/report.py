@@ -285,10 +285,15 @@ def table(cells: list[list[str]]) -> list[str]:
 
 
 def write(report: dict[str, Any], folder: Path) -> None:
-    with replacing(folder / "report.json") as path:
-        path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    with replacing(folder / "report.md") as path:
-        path.write_text(markdown(report), encoding="utf-8")
+    keep("report", report, markdown(report), folder)
+
+
+def keep(name: str, told: dict[str, Any], text: str, folder: Path) -> None:
+    """NAME.json and NAME.md, each whole or not at all."""
+    with replacing(folder / f"{name}.json") as path:
+        path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    with replacing(folder / f"{name}.md") as path:
+        path.write_text(text, encoding="utf-8")
 
 
 def show(report: dict[str, Any], folder: Path) -> None:

@@ -45,6 +45,8 @@ class SentenceStarts(nn.Module):
     it."""
 
     facts_VF: Tensor
+    before_V: Tensor  # a sentence may begin behind these
+    at_V: Tensor  # and at these
 
     def __init__(self, tokenizer: Tokenizer, vocabulary: int | None = None) -> None:
         """`vocabulary` is how many rows the model has, spare ones included."""
@@ -52,7 +54,15 @@ class SentenceStarts(nn.Module):
         tokens = range(tokenizer.size if vocabulary is None else vocabulary)
         facts = torch.tensor([_facts(tokenizer, token) for token in tokens])
         self.register_buffer("facts_VF", facts, persistent=False)
+        breaks_V, inner_V, begins_V = facts.unbind(1)[:3]
+        self.register_buffer("before_V", breaks_V.clone(), persistent=False)
+        self.register_buffer("at_V", inner_V | begins_V, persistent=False)
         self.abbreviations = Abbreviations(tokenizer, vocabulary)
+
+    def possible(self, tokens_BT: Tensor) -> Tensor:
+        """possible_BT: whether a sentence may begin at each token but the first, by that token and
+        the one before: soon told, and mostly no."""
+        return self.before_V[tokens_BT[:, :-1]] | self.at_V[tokens_BT[:, 1:]]
 
     def forward(self, tokens_BT: Tensor) -> Tensor:
         """starts_BT: the place of the first token of the sentence that each token stands in. Rows

@@ -116,12 +116,16 @@ class DrafterModule(L.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         sums = self.sums(batch)
-        loss = sums.loss * self.trainer.world_size
+        loss = sums.loss * self.world_size
         self.log("train/loss", loss.detach(), prog_bar=True)
         # One process's estimate: what all of them see is in the validation.
         rate = sums.acceptance_K.sum() / sums.count_K.sum().clamp_min(1)
         self.log("train/acceptance", rate, prog_bar=True)
         return loss
+
+    @property
+    def world_size(self) -> int:
+        return 1 if self._trainer is None else self.trainer.world_size
 
     def shared(self, count_K: Tensor) -> Tensor:
         """Counts summed over processes while training, so that N of them train as one would.
@@ -137,10 +141,12 @@ class DrafterModule(L.LightningModule):
         if target is not None:
             reading = self.teacher.reading(target, batch, self.drafter.needs.taps)
         lesson = self.lesson(batch, reading)
-        return self.objective.sums(
-            self.drafter.states(lesson),
+        states_BSKC = self.drafter.states(lesson)
+        teacher = None if target is None else self.teacher.logits(target, batch, reading)
+        sums = self.objective.sums(
+            states_BSKC,
             self.drafter,
-            None if target is None else self.teacher.logits(target, batch, reading),
+            teacher,
             batch.tokens_BT[:, 1:],
             lesson.trained_BS,
             lead=0 if target is None else 1,
@@ -148,6 +154,9 @@ class DrafterModule(L.LightningModule):
             start_BS=self.begins(lesson),
             shared=self.shared,
         )
+        own = None if teacher is None else self.drafter.own_loss(states_BSKC, lesson, teacher)
+        # A mean over this process's places, where the others are sums over all processes'.
+        return sums if own is None else sums._replace(loss=sums.loss + own / self.world_size)
 
     def begins(self, lesson: Lesson) -> Tensor | None:
         """Where the text begins behind which drafts may start: a decoder's does behind its source,

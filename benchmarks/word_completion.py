@@ -1,0 +1,101 @@
+"""What word completion saves, and what it costs: gates in front of small targets, on books and
+stories that neither has seen, beside lossless drafters on the same prompts.
+
+    python benchmarks/word_completion.py                     # all rows
+    python benchmarks/word_completion.py mix-13m-lstm        # some of them
+    python benchmarks/word_completion.py --train mix-13m-cnn # train only; time on a quiet machine
+
+A row is one train.py and its evaluations: LOSSY (decoding=word_completion, or phrasing), and
+lossless behind the same gate. What is there is not made again: delete it below outputs/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+from certainty import BOOKS, MIX, STORIES, STORIES260K
+from families import launch
+
+RESULTS = Path("benchmarks/results/word_completion")
+STEPS, PROMPTS, NEW = 400, 24, 96
+WANTED = "decoding.agreement=[0.8,0.9,0.95,0.99,0.999]"
+TRAINING = [f"trainer.max_steps={STEPS}", "trainer.max_epochs=100", "probe_prompts=0",
+            "dtype=bfloat16"]  # fmt: skip
+ON_BOOKS = [*MIX, *BOOKS, "data.validation=jungle", "data.samples=3000"]
+ON_STORIES = [*STORIES260K, *STORIES, "data.responses=target", "data.response_tokens=96"]
+WORDS, PHRASES = "experiment=word_completion", "experiment=sentence_phrasing"
+ROWS = {
+    "mix-13m-lstm": [WORDS, *ON_BOOKS],
+    "mix-13m-cnn": [
+        WORDS,
+        *ON_BOOKS,
+        "drafter.body=cnn",
+        "drafter.layers=4",
+        "trainer.max_steps=200",
+    ],
+    "mix-13m-ngram": [WORDS, *ON_BOOKS, "drafter.body=ngram"],
+    "mix-13m-sentence": [PHRASES, *ON_BOOKS],
+    "mix-13m-lstm-head": [WORDS, *ON_BOOKS, "drafter=lstm", "k=3"],
+    "stories260K-lstm": [WORDS, *ON_STORIES],
+    "stories260K-ngram": [WORDS, *ON_STORIES, "drafter.body=ngram"],
+    "stories260K-sentence": [PHRASES, *ON_STORIES],
+    "stories260K-lstm-head": [WORDS, *ON_STORIES, "drafter=lstm", "k=3"],
+}
+LOSSY = ("tradeoff.png", "speedup.png", "ranked.png", "calibration.png")
+
+
+def train(name: str) -> None:
+    """Unless that is done."""
+    folder = Path("outputs") / f"words-{name}"
+    if not (folder / "manifest.json").exists():
+        resume = (folder / "checkpoints" / "last.ckpt").exists()
+        words = [f"name={folder.name}", *TRAINING, *ROWS[name]]
+        launch("train.py", *words, *(["resume=true"] if resume else []))
+
+
+def evaluate(name: str) -> None:
+    """Lossless behind the gate, then lossy; a head that has no gate only the first."""
+    folder = Path("outputs") / f"words-{name}"
+    gated = not name.endswith("head")
+    common = [f"run={folder}", f"prompts={PROMPTS}", "batch=1", f"max_new_tokens={NEW}"]
+    if not (folder / "report.json").exists():
+        launch("evaluate.py", *common, *(["decoding=gated"] if gated else []))
+    keep(folder / "report.json", f"{name}.json")
+    if gated:
+        lossy = "phrasing" if name.endswith("sentence") else "word_completion"
+        if not (folder / "lossy.json").exists():
+            asked = [WANTED] if lossy == "word_completion" else []
+            launch("evaluate.py", *common, f"decoding={lossy}", *asked)
+        keep(folder / "lossy.json", f"{name}-lossy.json")
+        for plot in LOSSY:
+            keep(folder / plot, f"{name}-lossy-{plot}")
+        print((folder / "lossy.md").read_text(encoding="utf-8"))
+    else:
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        for block in (report, report["beside"]):
+            print(name, block["temperature"], block["mean_acceptance_length"], block["speedup"])
+
+
+def keep(path: Path, name: str) -> None:
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    shutil.copy(path, RESULTS / name)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("rows", nargs="*", help=f"of {', '.join(ROWS)}; all by default")
+    parser.add_argument("--train", action="store_true", help="evaluate nothing")
+    asked = parser.parse_args()
+    for name in asked.rows or ROWS:
+        train(name)
+        if not asked.train:
+            evaluate(name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Lossy decoding: drafts that the target would not have written may stay.
+
+The loop is the one of `Speculate`, and so is the round: a drafter proposes, the target reads the
+unread token and the drafts in one pass, and adds a token. Only what is kept is decided otherwise.
+So tokens that are never verified still enter the target's cache, together with the next one that
+it is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from litdraft.decoding.speculate import Run, Speculate, extend
+from litdraft.protocols import Proposal, Reading, Verdict
+from litdraft.sampling import draw
+
+
+class Skip(Speculate):
+    """Lossy: all drafts are kept, and the target is asked for the token behind them alone."""
+
+    lossless = False
+
+    def decide(
+        self, run: Run, proposal: Proposal, reading: Reading, uniforms_BP: Tensor
+    ) -> Verdict:
+        return self.ended(run, proposal, reading, drafted(proposal), uniforms_BP[:, -1])
+
+    def ended(
+        self, run: Run, proposal: Proposal, reading: Reading, kept_B: Tensor, uniforms_B: Tensor
+    ) -> Verdict:
+        """Keep so many drafts, and add a token of the target's."""
+        hidden_BPD, width = reading.hidden_BPD, reading.hidden_BPD.shape[2]
+        last_B1D = hidden_BPD.gather(1, kept_B[:, None, None].expand(-1, 1, width))
+        if self.sampling.greedy:
+            added_B1 = self.target.best(last_B1D)
+        else:
+            probs_BV = self.sampling.probs(self.target.unembed(last_B1D)[:, 0])
+            added_B1 = draw(probs_BV, uniforms_B)[:, None]
+        tokens_BP = torch.cat((proposal.tokens_BK, added_B1), 1)
+        tokens_BP = tokens_BP.scatter(1, kept_B[:, None], added_B1)
+        verdict = Verdict(tokens_BP, kept_B + 1, drafted(proposal)).unless(run.context.done_B)
+        extend(run, verdict)
+        return verdict
+
+
+class Phrase(Skip):
+    """Lossy: drafts are kept up to the first to which the target itself, at temperature 1, gives a
+    probability under `bound` (Kim et al., "Speculative Decoding with Big Little Decoder", arXiv
+    2302.07863, whose rollback threshold is -log of it)."""
+
+    def __init__(self, *parts: Any, bound: float, **more: Any) -> None:
+        super().__init__(*parts, **more)
+        self.bound = bound
+
+    def decide(
+        self, run: Run, proposal: Proposal, reading: Reading, uniforms_BP: Tensor
+    ) -> Verdict:
+        tokens_BK = proposal.tokens_BK
+        logits_BKV = self.target.unembed(reading.hidden_BPD[:, : tokens_BK.shape[1]]).float()
+        probs_BK = logits_BKV.softmax(-1).gather(2, tokens_BK[..., None])[..., 0]
+        kept_BK = probs_BK >= self.bound
+        if proposal.valid_BK is not None:
+            kept_BK = kept_BK & proposal.valid_BK
+        kept_B = kept_BK.long().cumprod(1).sum(1)
+        return self.ended(run, proposal, reading, kept_B, uniforms_BP[:, -1])
+
+
+def drafted(proposal: Proposal) -> Tensor:
+    """drafted_B: how many tokens each row proposes."""
+    if proposal.valid_BK is not None:
+        return proposal.valid_BK.sum(1)
+    return torch.full_like(proposal.tokens_BK[:, 0], proposal.tokens_BK.shape[1])
