@@ -1,7 +1,8 @@
 # Needs python3 (3.11 to 3.13) and make; everything else is installed into .venv.
 
-PYTHON ?= python3
-TORCH  ?= 2.13.0
+PYTHON  ?= python3
+TORCH   ?= 2.13.0
+WORKERS ?= 2
 
 VENV  := .venv
 PY    := $(VENV)/bin/python
@@ -35,8 +36,8 @@ lint: tools ## ruff: rules and format
 types: tools ## mypy: strict in the package
 	@echo "mypy"; $(PY) -m mypy --no-error-summary $(CODE)
 
-unit: tools ## pytest
-	@echo "pytest"; $(PY) -m pytest -q --durations=10
+unit: tools ## pytest, in WORKERS processes
+	@echo "pytest"; $(PY) -m pytest -q --durations=10 -n $(WORKERS) --dist loadfile
 
 # The stamp comes last, so an interrupted set-up is taken up again. Torch comes first, so that
 # no other package can choose another build of it.
