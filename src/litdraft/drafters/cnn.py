@@ -92,7 +92,7 @@ class CNN(Unrolled):
         if lesson.start_BS is not None:
             apart = Apart.of(lesson.start_BS)
             inputs_BSC = apart.spread(inputs_BSC)
-            row_n, start_n = apart.text_BS[row_n, start_n], apart.place_BS[row_n, start_n]
+            row_n, start_n = apart.text_S[row_n, start_n], apart.place_S[row_n, start_n]
         _, padded = self.stack(inputs_BSC)
         memory.window = self.stack.behind(padded, row_n, start_n)
         return memory

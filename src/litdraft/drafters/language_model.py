@@ -33,5 +33,4 @@ class LanguageModel(Headed):
         read_BSC: Tensor = self.embedding(lesson.tokens_BT[:, :-1])
         if lesson.start_BS is None:
             return self.over(read_BSC)[:, :, None]
-        apart = Apart.of(lesson.start_BS)
-        return apart.gather(self.over(apart.spread(read_BSC)))[:, :, None]
+        return Apart.of(lesson.start_BS).through(self.over, read_BSC)[:, :, None]

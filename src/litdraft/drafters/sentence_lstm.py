@@ -102,9 +102,9 @@ class SentenceLSTM(LSTMLM):
         read_nTC = apart.spread(self.embedding(lesson.tokens_BT[:, :-1]))
         taps_nF = read_nTC.new_zeros(len(read_nTC), self.features)
         if lesson.taps_BSC is not None and self.features:
-            first_BS = apart.place_BS == 0
-            taps_nF[apart.text_BS[first_BS]] = lesson.taps_BSC[first_BS].to(taps_nF.dtype)
-        length_n = torch.bincount(apart.text_BS.flatten()).cpu()
+            first_BS = apart.place_S == 0
+            taps_nF[apart.text_S[first_BS]] = lesson.taps_BSC[first_BS].to(taps_nF.dtype)
+        length_n = torch.bincount(apart.text_S.flatten()).cpu()
         packed = pack_padded_sequence(read_nTC, length_n, True, enforce_sorted=False)
         read = self.network(packed, self.parts(self.begun(taps_nF)))[0]
         states_nTC = pad_packed_sequence(read, batch_first=True)[0]  # most are much shorter than T
