@@ -203,7 +203,7 @@ def gated(drafter: Sentencewise, threshold: float = 0.15) -> Drafter:
 
 
 def word_lstm(target: Frozen) -> Drafter:
-    return gated(WordCompletion(target.spec, layers=2, width=10))
+    return gated(WordCompletion(target.spec, layers=2, width=16))
 
 
 def word_cnn(target: Frozen) -> Drafter:
@@ -219,7 +219,7 @@ def word_ngram(target: Frozen) -> Drafter:
 
 
 def sentence(target: Frozen) -> Drafter:
-    return gated(Sentence(target.spec, taps=(0, 2), layers=2, width=10), threshold=0.02)
+    return gated(Sentence(target.spec, taps=(0, 2), layers=2, width=16), threshold=0.02)
 
 
 SENTENCEWISE = [word_lstm, word_cnn, word_ngram, sentence]

@@ -11,9 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from litdraft.drafters.confidence import Confidence, Gate
+from litdraft.drafters.sentence_draft import SentenceDraft
 from litdraft.drafters.stepwise import Stepwise
 from litdraft.drafters.within import Within, alone_BK
-from litdraft.hosts import nothing_in
+from litdraft.hosts import known, nothing_in
 from litdraft.models.sentence_starts import SentenceStarts
 from litdraft.models.tokenizer import Tokenizer
 from litdraft.protocols import (
@@ -79,6 +80,7 @@ class Sentencewise(Drafter):
 
     def fuse(self, dtype: torch.dtype) -> None:
         self.body.fuse(dtype)
+        self.__dict__["fused"] = SentenceDraft.of(self.body, self.confidence, dtype)
 
     @property
     def vocabulary_U(self) -> Tensor | None:
@@ -116,8 +118,20 @@ class Sentencewise(Drafter):
     ) -> Proposal:
         """On a CPU it stops as soon as no row is sure; what is missing of k tokens is not valid."""
         within = Within.of(context, self.starts, self.body.look)
-        memory = self.body.start(state.body, within)
-        token_B = context.unread_B1()[:, 0]
+        memory, token_B = self.body.start(state.body, within), context.unread_B1()[:, 0]
+        fused = self.__dict__.get("fused")
+        if fused is not None and known(token_B):
+            tokens_BK, valid_BK, behind_BPM = fused(memory.memory_nM, token_B, k, self.gate)
+            memory.behind.extend(behind_BPM.unbind(1))
+        else:
+            tokens_BK, valid_BK = self._stepped(memory, token_B, k)
+        self.body.remember(state.body, memory)
+        if not nothing_in(valid_BK):
+            valid_BK = valid_BK & alone_BK(context, tokens_BK, self.starts)
+        return Proposal(tokens_BK, valid_BK=valid_BK)
+
+    def _stepped(self, memory: Any, token_B: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """tokens_BK, and valid_BK by the gate."""
         sure_B = torch.ones_like(token_B, dtype=torch.bool)
         log_B, gate = torch.zeros_like(token_B, dtype=torch.float32), self.gate
         tokens, valid = [], []
@@ -134,11 +148,7 @@ class Sentencewise(Drafter):
                 break
         else:
             self.body.step(memory, token_B, k)
-        self.body.remember(state.body, memory)
-        tokens_BK, valid_BK = torch.stack(tokens, 1), torch.stack(valid, 1)
-        if not nothing_in(valid_BK):
-            valid_BK = valid_BK & alone_BK(context, tokens_BK, self.starts)
-        return Proposal(tokens_BK, valid_BK=valid_BK)
+        return torch.stack(tokens, 1), torch.stack(valid, 1)
 
     def _token(self, place: Tensor) -> Tensor:
         """Which of the target's it is."""

@@ -1,14 +1,12 @@
 // An LSTM's whole draft on a CPU: k steps in one parallel region.
 //
-// A step is three products. Those of the gates are packed so that a group of four blocks holds the
-// four gates of the same 16 units: the cell is updated where its products are at hand.
+// A step is three products: gates, output, head.
 
 #include <torch/library.h>
 
-#include <cmath>
-
 #include "blocks.h"
 #include "draws.h"
+#include "lstm.h"
 
 namespace {
 
@@ -81,29 +79,19 @@ std::tuple<at::Tensor, at::Tensor> draft_as(
       for (int64_t layer = 0; layer < layers; ++layer) {
         const Matrix<W> gate{gates[layer].const_data_ptr<W>(), 4 * width, (layer ? width : D) + width};
         const float* gate_bias = layer ? biases[layer].const_data_ptr<float>() : bias;
-        multiply_all(gate, below[layer], B, rank, threads, 4,
-                     [&](int64_t row, int64_t some, int64_t at, const float* sums, int64_t) {
-          for (int64_t r = 0; r < some; ++r)
-            for (int64_t c = 0; c < OUT; ++c) {
-              const int64_t u = at / 4 + c, n = row + r;
-              float g[4];
-              for (int64_t which = 0; which < 4; ++which) {
-                g[which] = sums[which * 256 + r * 16 + c] + gate_bias[which * width + u];
-                if (layer == 0) g[which] += begun[n * begun_width + which * width + u];
-              }
-              float& memory = cell[(layer * B + n) * width + u];
-              memory = sigmoid(g[1]) * memory + sigmoid(g[0]) * std::tanh(g[3]);
-              fresh[n * width + u] = sigmoid(g[2]) * std::tanh(memory);
-            }
-        });
+        multiply_all(gate, below[layer], B, rank, threads, 4, cells(
+            [&](int64_t n, int64_t which, int64_t u) {
+              const float given = layer ? 0.f : begun[n * begun_width + which * width + u];
+              return gate_bias[which * width + u] + given;
+            },
+            [&](int64_t n, int64_t u) { return cell[(layer * B + n) * width + u]; },
+            [&](int64_t n, int64_t u, float kept, float said) {
+              cell[(layer * B + n) * width + u] = kept;
+              fresh[n * width + u] = said;
+            }));
         barrier.wait();
-        const Share groups = share(width / OUT, rank, threads);
-        for (int64_t n = 0; n < B; ++n)
-          for (int64_t u = groups.first * OUT; u < groups.last * OUT; ++u) {
-            const W shown = W(fresh[n * width + u]);
-            below[layer].row(n)[(layer ? width : D) + u] = shown;
-            (layer + 1 < layers ? below[layer + 1] : top).row(n)[u] = shown;
-          }
+        show([&](int64_t n, int64_t u) { return fresh[n * width + u]; }, B, width, rank, threads,
+             below[layer], layer ? width : D, layer + 1 < layers ? below[layer + 1] : top);
         barrier.wait();
       }
       multiply_all(output, top, B, rank, threads, 1,
