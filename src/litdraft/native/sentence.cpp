@@ -92,12 +92,12 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> draft_as(
       multiply_all(choice, top, B, rank, threads, 1, copy_to(logits.data(), choices));
       barrier.wait();
       for (int64_t n = 0; n < B; ++n) {
-        Part& mine = parts[rank * B + n] = {{-3e38f, 0}, 0};
-        const float* row = logits.data() + n * choices;
-        for (int64_t u = some.first; u < some.last; ++u)
-          if (row[u] > mine.best.score) mine.best = {row[u], u};
-        for (int64_t u = some.first; u < some.last; ++u)
-          mine.mass += std::exp(row[u] - mine.best.score);
+        const float *row = logits.data() + n * choices, *from = row + some.first, *to = row + some.last;
+        float most_said = -3e38f, mass = 0;  // loops that compilers turn into vectors
+        for (const float* at = from; at < to; ++at) most_said = std::max(most_said, *at);
+        for (const float* at = from; at < to; ++at) mass += std::exp(*at - most_said);
+        const int64_t place = std::min<int64_t>(std::find(from, to, most_said) - row, choices - 1);  // NaN
+        parts[rank * B + n] = {{most_said, place}, mass};
       }
       barrier.wait();
       for (int64_t n = rows.first; n < rows.last; ++n) {
