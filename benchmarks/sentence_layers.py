@@ -1,6 +1,6 @@
 """Which of a target's layers know the rest of a sentence, and for how long one state helps.
 
-    python benchmarks/sentence_layers.py             # four short trainings, a table and a plot
+    python benchmarks/sentence_layers.py             # six short trainings, a table and a plot
     python benchmarks/sentence_layers.py --train 6   # one of them: [] none
 
 `drafter=sentence` reads the residual stream behind one layer at the last token before a sentence,
@@ -33,7 +33,7 @@ from litdraft.protocols import Lesson
 from litdraft.sampling import Sampling
 
 RESULTS = Path("benchmarks/results/word_completion")
-LAYERS = {"[]": "[]", **{str(n): f"[{n}]" for n in (2, 6, 8)}}
+LAYERS = {"[]": "[]", **{str(n): f"[{n}]" for n in (0, 2, 4, 6, 8)}}
 STEPS, PROMPTS, NEW = 150, 64, 128
 COMMON = ["experiment=sentence_phrasing", *MIX, *BOOKS, "data.validation=jungle",
           "data.samples=3000", f"trainer.max_steps={STEPS}", "trainer.max_epochs=100",

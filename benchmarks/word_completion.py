@@ -29,13 +29,7 @@ ON_STORIES = [*STORIES260K, *STORIES, "data.responses=target", "data.response_to
 WORDS, PHRASES = "experiment=word_completion", "experiment=sentence_phrasing"
 ROWS = {
     "mix-13m-lstm": [WORDS, *ON_BOOKS],
-    "mix-13m-cnn": [
-        WORDS,
-        *ON_BOOKS,
-        "drafter.body=cnn",
-        "drafter.layers=4",
-        "trainer.max_steps=200",
-    ],
+    "mix-13m-cnn": [WORDS, *ON_BOOKS, "drafter.body=cnn", "drafter.layers=4"],
     "mix-13m-ngram": [WORDS, *ON_BOOKS, "drafter.body=ngram"],
     "mix-13m-sentence": [PHRASES, *ON_BOOKS],
     "mix-13m-lstm-head": [WORDS, *ON_BOOKS, "drafter=lstm", "k=3"],
