@@ -36,6 +36,12 @@ def test_word_completion(little: Path, tmp_path: Path, drafter: list[str]) -> No
     assert report["mode"] == "lossless"
     assert report["losslessness"]["mismatches"] == 0
     assert report["gate"]["threshold"] == 0.01
+    shut = ["run=outputs/words", "decoding=gated", "decoding.threshold=1.0", *SIZES]
+    streamed = run(tmp_path, "evaluate.py", *shut, "prompt=bab")
+    assert "1.00 a round" in streamed, "nothing passes, one prompt alone neither"
+    run(tmp_path, "evaluate.py", *shut, "k=auto")
+    lengths = told(folder, "report.json")["draft_lengths"]
+    assert all(length["mean_acceptance_length"] == 1 for length in lengths)
     said = run(tmp_path, "evaluate.py", "run=outputs/words", "decoding=word_completion",
                "decoding.agreement=[0.0,0.999]", *SIZES)  # fmt: skip
     assert said.count("LOSSY") >= 3, "the headline and every table"

@@ -12,9 +12,10 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import Progress
 
-from litdraft.config import gates, lossy
+from litdraft.config import lossy
 from litdraft.config.bench import Bench, open_bench, prompts_of
 from litdraft.config.build import sampling_of
+from litdraft.config.gates import Gating
 from litdraft.config.measuring import block
 from litdraft.data.layouts import prompt_tokens
 from litdraft.decoding.autoregress import Autoregress
@@ -37,11 +38,10 @@ def evaluate(config: DictConfig, folder: Path) -> float:
     fabric = Fabric(accelerator="auto", devices=config.devices)
     fabric.launch()
     bench, sampling = open_bench(config, fabric), sampling_of(config)
-    mode = config.decoding.mode
-    if mode != "speculative":
-        gates.check(bench)
-    if mode in LOSSY:
+    if config.decoding.mode in LOSSY:
         return lossy.evaluate(bench, folder)
+    gating = Gating(bench)
+    gating.set(sampling)
     choice = _choose_k(bench, sampling)
     if config.prompt is not None:
         return _stream(bench, choice.k)
@@ -52,18 +52,16 @@ def evaluate(config: DictConfig, folder: Path) -> float:
     with Progress(transient=True, disable=fabric.global_rank > 0) as progress:
         compiled = _compiled(bench, choice.k, [prompts[row] for row in mine])
         work = progress.add_task("decoding", total=2 * -(-len(mine) // config.batch))
-        blocks, set_gates = [], []
+        blocks = []
         for some in (sampling, other):
-            if mode == "gated":
-                set_gates.append(gates.gated(bench, some))
-            blocks.append(
-                block(bench, choice.k, compiled, rows, mine, some, lambda: progress.advance(work))
+            set_gate = gating.set(some)
+            found = block(
+                bench, choice.k, compiled, rows, mine, some, lambda: progress.advance(work)
             )
+            blocks.append({**found, "gate": set_gate})
     main, beside = blocks
     told = _told(bench, choice, main, beside, len(prompts))
-    told["decoding"] = mode
-    for part, gate in zip((told, told["beside"]), set_gates, strict=False):
-        part["gate"] = gate
+    gating.set(sampling)
     if fabric.global_rank == 0:
         told["draft_milliseconds"] = draft_milliseconds(
             bench.target,
@@ -164,6 +162,7 @@ def _told(
         "k": choice.k,
         "draft_lengths": choice.lengths,
         "mode": "lossless",
+        "decoding": config.decoding.mode,
         "losslessness": report.losslessness(greedy["verdicts"], greedy["tolerance"]),
         "beside": {
             **_acceptance(beside),
@@ -182,6 +181,7 @@ def _acceptance(found: dict[str, Any]) -> dict[str, Any]:
     groups = {name: _group(part) for name, part in found["groups"].items()}
     return {
         "temperature": found["temperature"],
+        **({} if found["gate"] is None else {"gate": found["gate"]}),
         **_figures(found),
         "groups": groups if len(groups) > 1 else {},
     }

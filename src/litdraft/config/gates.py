@@ -71,20 +71,35 @@ def fit(bench: Bench, sampling: Sampling) -> Fit:
     return Fit(*gating.calibrated(heard), heard)
 
 
-def gated(bench: Bench, sampling: Sampling) -> dict[str, Any]:
-    """Set the gate of decoding=gated; what was set."""
-    decoding, found = bench.config.decoding, fit(bench, sampling)
-    least = decoding.threshold
-    if least is None:
-        least = found.threshold(decoding.agreement)
-    guard(bench, found, least)
-    return {
-        "threshold": least,
-        "agreement": decoding.agreement,
-        "scale": found.scale,
-        "shift": found.shift,
-        "validation": gating.figures(found.heard, found.scale, found.shift),
-    }
+class Gating:
+    """The gate of decoding=gated, under one sampling at a time; nothing of any other decoding."""
+
+    def __init__(self, bench: Bench) -> None:
+        """UserError unless the drafter can be gated as it was asked for."""
+        self.bench, self.fits = bench, dict[Sampling, Fit]()
+        self.asked = bench.config.decoding.mode == "gated"
+        if self.asked:
+            check(bench)
+
+    def set(self, sampling: Sampling) -> dict[str, Any] | None:
+        """Draft behind the gate for this sampling from now on, calibrated once; what was set."""
+        if not self.asked:
+            return None
+        decoding = self.bench.config.decoding
+        if sampling not in self.fits:
+            self.fits[sampling] = fit(self.bench, sampling)
+        found = self.fits[sampling]
+        least = decoding.threshold
+        if least is None:
+            least = found.threshold(decoding.agreement)
+        guard(self.bench, found, least)
+        return {
+            "threshold": least,
+            "agreement": decoding.agreement,
+            "scale": found.scale,
+            "shift": found.shift,
+            "validation": gating.figures(found.heard, found.scale, found.shift),
+        }
 
 
 def guard(bench: Bench, found: Fit, threshold: float | None) -> None:

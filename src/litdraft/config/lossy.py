@@ -14,7 +14,7 @@ from rich.progress import Progress
 
 from litdraft.config.bench import Bench, prompts_of
 from litdraft.config.build import sampling_of
-from litdraft.config.gates import Fit, fit, guard
+from litdraft.config.gates import Fit, check, fit, guard
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.gate import Phrase, Skip
 from litdraft.decoding.speculate import Speculate
@@ -34,6 +34,7 @@ Row = dict[str, Any]
 def evaluate(bench: Bench, folder: Path) -> float:
     """Measure and report; the best lossy speedup, 1 where nothing can be skipped. UserError before
     any work if this cannot be measured as asked."""
+    check(bench)
     config = bench.config
     if config.devices != 1 or config.k == "auto" or config.prompt is not None:
         raise UserError(
