@@ -33,6 +33,7 @@ LAYER_OF = {part: layer for layer, parts in enumerate(LAYERS) for part in parts}
 ADD_ONS = frozenset(
     {"head", "stepwise", "parallel", "language_model", "apart", "cached", "source", "sizes"}
     | {"correction", "vocabulary", "confidence", "sentencewise", "sentence_lstm", "within"}
+    | {"sentence_draft"}
     | {"lstm_lm", "cnn_lm", "ngram"}  # language models, which another family may hold as its body
 )
 

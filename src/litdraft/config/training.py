@@ -28,6 +28,7 @@ from litdraft.config.build import (
     teacher_of,
     tokenizer_of,
 )
+from litdraft.config.claim import claimed
 from litdraft.config.weights import BEST, CHECKPOINTS, LAST, check_start, load_weights
 from litdraft.data import preview
 from litdraft.data.module import TextModule
@@ -47,6 +48,11 @@ def train(config: DictConfig, folder: Path) -> float:
 
     UserError before any work if the input cannot be right.
     """
+    with claimed(folder):
+        return _train(config, folder)
+
+
+def _train(config: DictConfig, folder: Path) -> float:
     last = folder / CHECKPOINTS / f"{LAST}.ckpt"
     _check_resume(config, folder, last)
     L.seed_everything(config.seed, workers=True, verbose=False)
