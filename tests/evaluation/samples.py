@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from litdraft.evaluation import report
+from litdraft.evaluation import figures
 from litdraft.evaluation.losslessness import Verdicts
 from litdraft.evaluation.stats import Counts
 
@@ -29,22 +29,22 @@ LENGTHS = [
 def sample(times_n6: Tensor | None = None, mismatches: int = 0, **changed: Any) -> dict[str, Any]:
     """Rounds that kept 0, 0, 1 and 2 of two drafts."""
     block = {
-        **report.acceptance(Counts.of([[0, 0, 1, 2]], [[2, 2, 2, 2]], 2)),
+        **figures.acceptance(Counts.of([[0, 0, 1, 2]], [[2, 2, 2, 2]], 2)),
         "predicted_mean_acceptance_length": 1.7,
         "predicted_survival": [0.5, 0.2],
-        "repeated_4grams": report.share(1, 4),
+        "repeated_4grams": figures.share(1, 4),
         "floor": {"lookup": 1.2, "untrained": 1.0},
         "groups": {},
     }
     return {
         "temperature": 0.0,
         **block,
-        **report.speed(times() if times_n6 is None else times_n6),
+        **figures.speed(times() if times_n6 is None else times_n6),
         "k": 2,
         "draft_lengths": [],
         "fused": True,
         "mode": "lossless",
-        "losslessness": report.losslessness(Verdicts(8, 7, 1, mismatches), 3e-5),
+        "losslessness": figures.losslessness(Verdicts(8, 7, 1, mismatches), 3e-5),
         "beside": {"temperature": 1.0, **block},
         "prompts": 8,
         "batch": 1,

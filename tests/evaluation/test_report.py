@@ -10,7 +10,7 @@ import pytest
 import torch
 from tests.evaluation.samples import sample, times
 
-from litdraft.evaluation import quality, report
+from litdraft.evaluation import figures, quality, report
 
 
 def test_the_file_is_the_dictionary(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_the_texts_are_judged_where_there_are_references(
 ) -> None:
     """Both sides of both temperatures, on paper and on the screen."""
     plain, drafted = (
-        report.quality(torch.stack([quality.sums([text], ["a b c d"])] * 2))
+        figures.quality(torch.stack([quality.sums([text], ["a b c d"])] * 2))
         for text in ("a b c d", "a b c e")
     )
     assert drafted["quality"]["prompts"] == 1
@@ -72,7 +72,7 @@ def test_the_texts_are_judged_where_there_are_references(
         assert any(f"| temperature 1 | {side} | 75.0 | 66.7 | 75.0 | " in line for line in lines)
     report.show(told, tmp_path)
     assert "by the references, in hundredths" in capsys.readouterr().out
-    assert report.quality(torch.stack([quality.sums([], [])] * 2)) == {}
+    assert figures.quality(torch.stack([quality.sums([], [])] * 2)) == {}
     assert "references" not in report.markdown(sample())
 
 

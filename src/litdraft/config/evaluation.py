@@ -22,7 +22,7 @@ from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.compiled import Compiled
 from litdraft.decoding.speculate import Speculate
 from litdraft.errors import UserError
-from litdraft.evaluation import plots, report
+from litdraft.evaluation import figures, plots, report
 from litdraft.evaluation.compiling import worth_compiling
 from litdraft.evaluation.draft_length import LONGEST, TURNS, best, draft_lengths
 from litdraft.evaluation.drafting import draft_milliseconds
@@ -158,15 +158,15 @@ def _told(
     greedy = main if main["greedy"] else beside
     return {
         **_acceptance(main),
-        **report.speed(main["times"]),
+        **figures.speed(main["times"]),
         "k": choice.k,
         "draft_lengths": choice.lengths,
         "mode": "lossless",
         "decoding": config.decoding.mode,
-        "losslessness": report.losslessness(greedy["verdicts"], greedy["tolerance"]),
+        "losslessness": figures.losslessness(greedy["verdicts"], greedy["tolerance"]),
         "beside": {
             **_acceptance(beside),
-            "speedup": report.speed(beside["times"])["speedup"],
+            "speedup": figures.speed(beside["times"])["speedup"],
         },
         "prompts": prompts,
         "devices": config.devices,
@@ -190,12 +190,12 @@ def _acceptance(found: dict[str, Any]) -> dict[str, Any]:
 def _figures(part: dict[str, Any]) -> dict[str, Any]:
     replays = part["replays"]
     return {
-        **report.acceptance(part["counts"]),
+        **figures.acceptance(part["counts"]),
         "predicted_mean_acceptance_length": replays["drafter"].mean_acceptance_length,
         "predicted_survival": replays["drafter"].survival_K.tolist(),
-        "repeated_4grams": report.share(*part["repeats"]),
-        "floor": {name: replays[name].mean_acceptance_length for name in report.FLOORS},
-        **report.quality(part["quality"]),
+        "repeated_4grams": figures.share(*part["repeats"]),
+        "floor": {name: replays[name].mean_acceptance_length for name in figures.FLOORS},
+        **figures.quality(part["quality"]),
     }
 
 

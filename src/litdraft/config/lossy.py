@@ -20,7 +20,7 @@ from litdraft.decoding.gate import Phrase, Skip
 from litdraft.decoding.speculate import Speculate
 from litdraft.drafters.lookup import Lookup
 from litdraft.errors import UserError
-from litdraft.evaluation import gating, lossy_plots, lossy_report, report
+from litdraft.evaluation import figures, gating, lossy_plots, lossy_report
 from litdraft.evaluation.benchmark import Measurement, measure
 from litdraft.evaluation.losslessness import verifies
 from litdraft.evaluation.stats import repeated_4grams
@@ -110,7 +110,7 @@ def _block(bench: Bench, prompts: Sequence[Sequence[int]], sampling: Sampling) -
         ],
         "curves": gating.curves(heard, *calibration),
         "perplexity": own.perplexity if own else None,
-        "repeated_4grams": report.share(*repeated_4grams(texts)),
+        "repeated_4grams": figures.share(*repeated_4grams(texts)),
         "rows": rows,
     }
 
@@ -168,6 +168,6 @@ def _row(
         "perplexity": found.perplexity,
         "perplexity_ratio": found.perplexity / own.perplexity,
         **likeness(bench.tokenizer, *texts),
-        "repeated_4grams": report.share(*repeated_4grams(drafted.tokens)),
-        **{key: report.speed(measurement.times())[key] for key in ("speedup", "timed_batches")},
+        "repeated_4grams": figures.share(*repeated_4grams(drafted.tokens)),
+        **{key: figures.speed(measurement.times())[key] for key in ("speedup", "timed_batches")},
     }

@@ -14,14 +14,14 @@ from litdraft.data.rows import Rows
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.replay import Replay, replay_texts
 from litdraft.decoding.speculate import Speculate
-from litdraft.evaluation import quality, report
+from litdraft.evaluation import figures, quality
 from litdraft.evaluation.benchmark import Measurement, Side, measure
 from litdraft.evaluation.compiling import faster
 from litdraft.evaluation.losslessness import Verdicts, judge, measured_error, verifies
 from litdraft.evaluation.stats import Counts, repeated_4grams
 from litdraft.sampling import Sampling
 
-REPLAYED = ("drafter", *report.FLOORS)
+REPLAYED = ("drafter", *figures.FLOORS)
 FIGURES = ("prompts", "counts", "repeats", "times_6", "quality", *REPLAYED)
 
 

@@ -20,8 +20,8 @@ from litdraft.config.build import build
 from litdraft.config.outcomes import entries, jobs
 from litdraft.config.standing import ERROR, Standing, reported, standing
 from litdraft.evaluation import pareto
+from litdraft.evaluation.markdown import table
 from litdraft.evaluation.ranking import ENDS, Entry, cells, columns, decision, figures, ranked
-from litdraft.evaluation.report import table
 from litdraft.models.files import replacing
 
 GROUP = "WANDB_RUN_GROUP"  # read by wandb itself

@@ -7,7 +7,7 @@ from typing import Any
 
 from litdraft.evaluation.certainty import BOUNDS, Certainty, Walk
 from litdraft.evaluation.detection import Found, detection
-from litdraft.evaluation.report import share
+from litdraft.evaluation.figures import share
 from litdraft.evaluation.skipping import counted, speedup
 from litdraft.evaluation.stats import repeated_4grams
 from litdraft.models.kinds import KINDS, Kinds

@@ -10,7 +10,7 @@ from rich.table import Column, Table
 
 from litdraft.evaluation.certainty import BOUNDS
 from litdraft.evaluation.detection import ORDERS, PRECISIONS
-from litdraft.evaluation.report import keep, table
+from litdraft.evaluation.markdown import keep, table
 
 NAMES = {"own": "the data's own text", "greedy": "written greedily", "sampled": "at temperature 1"}
 

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 
-from litdraft.evaluation.report import keep, pace_of, table
+from litdraft.evaluation.markdown import keep, pace_of, table
 
 HEAD = ["decoding", "setting", "tokens a pass", "passes saved", "unverified", "agree", "perplexity",
         "BLEU", "ROUGE-L", "repeats", "speedup"]  # fmt: skip

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 from torch import Tensor
 
-from litdraft.evaluation.report import pace_of
+from litdraft.evaluation.markdown import pace_of
 from litdraft.models.files import replacing
 
 # Okabe and Ito's palette: told apart by everyone.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from litdraft.evaluation.report import drafting, pace_of
+from litdraft.evaluation.markdown import drafting, pace_of
 
 ENDS = ("outcome", "folder")
 

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from litdraft.evaluation.report import table
+from litdraft.evaluation.markdown import table
 from litdraft.models.kinds import KINDS, SUFFIX, Kinds, text_of
 from litdraft.models.pieces import Tokenizer
 
