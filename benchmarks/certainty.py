@@ -9,13 +9,11 @@ A study whose study.json is there already is not made again; delete it below out
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
-SHARED = Path(os.environ.get("LITDRAFT_SHARED") or "../shared")
+from runs import OUTPUTS, SHARED, Report, evaluated, keep
+
 RESULTS = Path("benchmarks/results/study")
 MIX = ["target=llama", f"target.path={SHARED}/targets/mix-13m"]
 STORIES260K = [
@@ -37,18 +35,20 @@ STUDIES = {
 }
 
 
-def study(name: str) -> None:
-    if not (Path("outputs") / f"study-{name}" / "study.json").exists():
-        words = ["study=certainty", "prompts=128", f"name=study-{name}", *STUDIES[name]]
-        subprocess.run([sys.executable, "evaluate.py", *words], check=True)
+def study(name: str) -> Report:
+    folder = folder_of(name)
+    words = ["study=certainty", "prompts=128", f"name={folder.name}", *STUDIES[name]]
+    return evaluated(folder, *words, told="study.json")
 
 
-def keep(name: str) -> None:
-    folder = Path("outputs") / f"study-{name}"
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    shutil.copy(folder / "study.json", RESULTS / f"{name}.json")
-    shutil.copy(folder / "kinds.png", RESULTS / f"{name}-kinds.png")
-    print((folder / "study.md").read_text(encoding="utf-8"))
+def show(name: str, found: Report) -> None:
+    keep(found, RESULTS / f"{name}.json")
+    shutil.copy(folder_of(name) / "kinds.png", RESULTS / f"{name}-kinds.png")
+    print((folder_of(name) / "study.md").read_text(encoding="utf-8"))
+
+
+def folder_of(name: str) -> Path:
+    return OUTPUTS / f"study-{name}"
 
 
 def main() -> None:
@@ -57,10 +57,9 @@ def main() -> None:
     )
     parser.add_argument("names", nargs="*", help=f"of {', '.join(STUDIES)}; none: all")
     names = parser.parse_args().names or list(STUDIES)
-    for name in names:
-        study(name)
+    found = {name: study(name) for name in names}
     for name in names:  # not before: each report says whether the checkout was clean
-        keep(name)
+        show(name, found[name])
 
 
 if __name__ == "__main__":

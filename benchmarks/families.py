@@ -16,14 +16,24 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
-SHARED = Path(os.environ.get("LITDRAFT_SHARED") or "../shared")
+from runs import (
+    OUTPUTS,
+    SHARED,
+    Report,
+    both,
+    by_position,
+    evaluated,
+    keep,
+    length,
+    repeats,
+    speedup,
+    table,
+    trained,
+)  # fmt: skip
+
 RESULTS = Path("benchmarks/results/families")
 SECONDS = RESULTS.with_name("families-seconds.json")
 STEPS, LONG_STEPS, TIMED_STEPS, PROMPTS = 600, 2400, 40, 48
@@ -78,86 +88,57 @@ def steps(name: str) -> int:
     return LONG_STEPS if name in LONG else STEPS
 
 
-def words_of(name: str, folder: str, steps: int) -> list[str]:
-    chosen = {**ROWS, **LONG}[name]
-    return [f"name={folder}", *COMMON, *TRAINING, f"trainer.max_steps={steps}", *chosen]
+def choices_of(name: str, steps: int) -> list[str]:
+    return [*COMMON, *TRAINING, f"trainer.max_steps={steps}", *{**ROWS, **LONG}[name]]
 
 
 def make(name: str) -> None:
-    """Train and evaluate, unless that is done."""
-    folder = Path("outputs") / f"families-{name}"
+    """Train and evaluate."""
+    folder = OUTPUTS / f"families-{name}"
     if name in NO_RUN:
-        choices = [*NO_RUN[name], *COMMON, f"name=families-{name}"]
+        choices = [*NO_RUN[name], *COMMON, f"name={folder.name}"]
     else:
-        if not (folder / "manifest.json").exists():
-            resume = (folder / "checkpoints" / "last.ckpt").exists()
-            words = words_of(name, folder.name, steps(name))
-            launch("train.py", *words, *(["resume=true"] if resume else []))
+        trained(folder, *choices_of(name, steps(name)))
         choices = [f"run={folder}"]
-    if not (folder / "report.json").exists():
-        launch("evaluate.py", *choices, f"prompts={PROMPTS}")
-    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    RESULTS.mkdir(exist_ok=True)
-    text = json.dumps(report, indent=2) + "\n"
-    (RESULTS / f"{name}.json").write_text(text, encoding="utf-8")
+    keep(evaluated(folder, *choices, f"prompts={PROMPTS}"), RESULTS / f"{name}.json")
 
 
 def timed(name: str) -> float:
     """Seconds a step, with next to no validation; of counting, all of it."""
-    folder = Path("outputs") / f"families-seconds-{name}"
+    folder = OUTPUTS / f"families-seconds-{name}"
     shutil.rmtree(folder, ignore_errors=True)
     little = ["data.validation_prompts=1", "data.validation_tokens=4"]
-    launch("train.py", *words_of(name, folder.name, TIMED_STEPS), *little)
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    manifest = trained(folder, *choices_of(name, TIMED_STEPS), *little)
     shutil.rmtree(folder)
     seconds: float = manifest["training_seconds"]
     return seconds if name in COUNTED else seconds / TIMED_STEPS
 
 
-def launch(*words: str) -> None:
-    print("python", *words, flush=True)
-    subprocess.run([sys.executable, *words], check=True)
-
-
-def table() -> str:
+def rows() -> str:
     """A line a row, the greedy figures and behind a slash those at temperature 1."""
     head = [
         "drafter", "tokens a round", *(part.replace("_", "/") for part in PARTS),
         "accepted at 1, 2, 3",
         "draft ms", "speedup", "parameters", "training s", "repeated 4-grams",
     ]  # fmt: skip
-    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     found = {path.stem: json.loads(path.read_text()) for path in RESULTS.glob("*.json")}
     order = sorted(found, key=lambda name: found[name]["beside"]["mean_acceptance_length"])
-    lines += [line(name, found[name]) for name in order]
-    some = found.get("lstm")
-    if some is not None:
-        untrained = " / ".join(f"{b['floor']['untrained']:.2f}" for b in (some, some["beside"]))
-        lines.append(f"\nAn untrained LSTM head: {untrained} tokens a round.")
-    return "\n".join(lines)
+    told = table(head, [line(name, found[name]) for name in order])
+    if "lstm" not in found:
+        return told
+    untrained = both(found["lstm"], lambda block: f"{block['floor']['untrained']:.2f}")
+    return f"{told}\n\nAn untrained LSTM head: {untrained} tokens a round."
 
 
-def line(name: str, report: dict[str, Any]) -> str:
-    blocks = (report, report["beside"])
-
-    def both(tell: Any) -> str:
-        return " / ".join(tell(block) for block in blocks)
-
-    def length(part: Any) -> str:
-        return f"{part['mean_acceptance_length']:.2f}"
-
+def line(name: str, report: Report) -> list[str]:
     step = json.loads(SECONDS.read_text()).get(name) if SECONDS.exists() else None
-    trained = None if step is None else step * (1 if name in COUNTED else steps(name))
-    cells = [
-        f"`{name}`", both(length),
-        *(both(lambda b, part=part: length(b["groups"][part])) for part in PARTS),
-        both(lambda b: " ".join(f"{100 * rate:.0f}" for rate in b["conditional_acceptance"])),
-        f"{report['draft_milliseconds']:.2f}",
-        both(lambda b: "{value:.2f} [{low:.2f}, {high:.2f}]".format(**b["speedup"])),
-        f"{report['parameters']:,}", "" if trained is None else f"{trained:,.0f}",
-        both(lambda b: f"{100 * b['repeated_4grams']:.0f} %"),
+    took = None if step is None else step * (1 if name in COUNTED else steps(name))
+    return [
+        f"`{name}`", both(report, length),
+        *(both(report, lambda b, part=part: length(b["groups"][part])) for part in PARTS),  # type: ignore[misc]
+        both(report, by_position), f"{report['draft_milliseconds']:.2f}", both(report, speedup),
+        f"{report['parameters']:,}", "" if took is None else f"{took:,.0f}", both(report, repeats),
     ]  # fmt: skip
-    return "| " + " | ".join(cells) + " |"
 
 
 def main() -> None:
@@ -176,7 +157,7 @@ def main() -> None:
         return
     for name in [] if asked.table else asked.rows or known:
         make(name)
-    print(table())
+    print(rows())
 
 
 if __name__ == "__main__":

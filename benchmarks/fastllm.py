@@ -19,10 +19,23 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from families import SHARED, launch
+from runs import (
+    OUTPUTS,
+    SHARED,
+    Report,
+    both,
+    by_position,
+    evaluated,
+    keep,
+    length,
+    repeats,
+    speedup,
+    table,
+    trained,
+)  # fmt: skip
 
 RESULTS = Path("benchmarks/results/fastllm")
 TARGET = os.environ.get("LITDRAFT_SMALL_T5") or "outputs/small_t5_passages/model"
@@ -69,37 +82,27 @@ NO_RUN = {"lookup": ["drafter=lookup"]}
 
 
 def folder_of(name: str) -> Path:
-    return Path("outputs") / f"fastllm-{name}"
+    return OUTPUTS / f"fastllm-{name}"
 
 
 def train(name: str) -> None:
-    """Unless that is done."""
-    folder = folder_of(name)
-    if name in NO_RUN or (folder / "manifest.json").exists():
-        return
-    words = [f"name={folder.name}", *COMMON, *TRAINING, f"trainer.max_steps={STEPS}", *ROWS[name]]
-    resume = (folder / "checkpoints" / "last.ckpt").exists()
-    launch("train.py", *words, *(["resume=true"] if resume else []))
+    if name not in NO_RUN:
+        steps = f"trainer.max_steps={STEPS}"
+        trained(folder_of(name), *COMMON, *TRAINING, steps, *ROWS[name])
 
 
 def evaluate(name: str) -> None:
-    """Unless that is done."""
     folder = folder_of(name)
     choices = [f"run={folder}"]
     if name in NO_RUN:
         choices = [*NO_RUN[name], *COMMON, f"name={folder.name}"]
-    if not (folder / "report.json").exists():
-        launch("evaluate.py", *choices, f"prompts={PROMPTS}", "batch=1", "max_new_tokens=96")
-    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    report = evaluated(folder, *choices, f"prompts={PROMPTS}", "batch=1", "max_new_tokens=96")
     if name not in NO_RUN:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        report["training_seconds"] = manifest["training_seconds"]
-    RESULTS.mkdir(exist_ok=True)
-    text = json.dumps(report, indent=2) + "\n"
-    (RESULTS / f"{name}.json").write_text(text, encoding="utf-8")
+        report["training_seconds"] = trained(folder)["training_seconds"]
+    keep(report, RESULTS / f"{name}.json")
 
 
-def table() -> str:
+def tables() -> str:
     """A table a task, a line a row, the greedy figures and behind a slash those at temperature 1;
     then what lookup and an untrained head score, and how good the texts are."""
     found = {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
@@ -107,36 +110,27 @@ def table() -> str:
     return "\n\n".join([*parts, *(floors(found, task) for task in TASKS if found)])
 
 
-def rows_of(found: dict[str, Any], task: str) -> str:
+def rows_of(found: dict[str, Report], task: str) -> str:
     head = ["drafter", "tokens a round", "accepted at 1, 2, 3, 4", "speedup", "all: speedup",
             "draft ms", "parameters", "training s", "repeated 4-grams"]  # fmt: skip
-    lines = [f"**{task}**", "", "| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     order = sorted(found, key=lambda name: found[name]["groups"][task]["mean_acceptance_length"])
-    return "\n".join([*lines, *(line(name, found[name], task) for name in order)])
+    return f"**{task}**\n\n{table(head, [line(name, found[name], task) for name in order])}"
 
 
-def line(name: str, report: dict[str, Any], task: str) -> str:
-    blocks = [(block, block["groups"][task]) for block in (report, report["beside"])]
-
-    def both(tell: Any) -> str:
-        return " / ".join(tell(*pair) for pair in blocks)
+def line(name: str, report: Report, task: str) -> list[str]:
+    def of_task(tell: Callable[[Report], str]) -> str:
+        return both(report, lambda block: tell(block["groups"][task]))
 
     seconds = report.get("training_seconds")
-    cells = [
-        f"`{name}`",
-        both(lambda _, b: f"{b['mean_acceptance_length']:.2f}"),
-        both(lambda _, b: " ".join(f"{100 * rate:.0f}" for rate in b["conditional_acceptance"])),
-        both(lambda _, b: f"{b['speedup']:.2f}"),
-        both(lambda b, _: "{value:.2f} [{low:.2f}, {high:.2f}]".format(**b["speedup"])),
-        f"{report['draft_milliseconds']:.2f}",
-        f"{report['parameters']:,}",
-        "" if seconds is None else f"{seconds:,.0f}",
-        both(lambda _, b: f"{100 * b['repeated_4grams']:.0f} %"),
-    ]
-    return "| " + " | ".join(cells) + " |"
+    return [
+        f"`{name}`", of_task(length), of_task(by_position),
+        of_task(lambda part: f"{part['speedup']:.2f}"), both(report, speedup),
+        f"{report['draft_milliseconds']:.2f}", f"{report['parameters']:,}",
+        "" if seconds is None else f"{seconds:,.0f}", of_task(repeats),
+    ]  # fmt: skip
 
 
-def floors(found: dict[str, Any], task: str) -> str:
+def floors(found: dict[str, Report], task: str) -> str:
     """By replay, and the texts judged by their references: plain, then drafted."""
     report = found.get("lstm") or next(iter(found.values()))
     told = []
@@ -164,7 +158,7 @@ def main() -> None:
         train(name)
         if not asked.train:
             evaluate(name)
-    print(table())
+    print(tables())
 
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ an LSTM of width 512 instead of 2,048. Each row is one train.py and one evaluate
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
-from families import SHARED, launch
+from runs import OUTPUTS, SHARED, Report, both, by_position, evaluated, keep, length, table, trained
+
+from litdraft.models.files import read_json
 
 RESULTS = Path("benchmarks/results/gpt_k")
 COMMON = [
@@ -36,42 +37,29 @@ ROWS = {
 
 
 def make(name: str) -> None:
-    """Train and evaluate, unless that is done."""
-    folder = Path("outputs") / f"gpt_k-{name}"
-    if not (folder / "manifest.json").exists():
-        resume = (folder / "checkpoints" / "last.ckpt").exists()
-        words = [f"name={folder.name}", *ROWS[name], *COMMON]
-        launch("train.py", *words, *(["resume=true"] if resume else []))
-    if not (folder / "report.json").exists():
-        launch("evaluate.py", f"run={folder}", "prompts=48")
-    RESULTS.mkdir(exist_ok=True)
-    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    text = json.dumps(report, indent=2) + "\n"
-    (RESULTS / f"{name}.json").write_text(text, encoding="utf-8")
+    """Train and evaluate."""
+    folder = OUTPUTS / f"gpt_k-{name}"
+    trained(folder, *ROWS[name], *COMMON)
+    keep(evaluated(folder, f"run={folder}", "prompts=48"), RESULTS / f"{name}.json")
 
 
-def table() -> str:
+def rows() -> str:
     """A line a row: the greedy figures, and behind a slash those at temperature 1."""
     head = ("row", "tokens a round", "accepted at 1, 2, 3", "lookup", "untrained", "speedup")
-    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    for name in ROWS:
-        path = RESULTS / f"{name}.json"
-        if not path.exists():
-            continue
-        report = json.loads(path.read_text(encoding="utf-8"))
-        both = [
-            (
-                f"{block['mean_acceptance_length']:.2f}",
-                " ".join(f"{100 * rate:.0f}" for rate in block["conditional_acceptance"]),
-                f"{block['floor']['lookup']:.2f}",
-                f"{block['floor']['untrained']:.2f}",
-                f"{block['speedup']['value']:.2f}",
-            )
-            for block in (report, report["beside"])
-        ]
-        cells = [" / ".join(pair) for pair in zip(*both, strict=True)]
-        lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    found = {name: RESULTS / f"{name}.json" for name in ROWS}
+    told = {name: read_json(path) for name, path in found.items() if path.exists()}
+    return table(head, [line(name, report) for name, report in told.items()])
+
+
+def line(name: str, report: Report) -> list[str]:
+    return [
+        f"`{name}`",
+        both(report, length),
+        both(report, by_position),
+        both(report, lambda block: f"{block['floor']['lookup']:.2f}"),
+        both(report, lambda block: f"{block['floor']['untrained']:.2f}"),
+        both(report, lambda block: f"{block['speedup']['value']:.2f}"),
+    ]
 
 
 def main() -> None:
@@ -83,7 +71,7 @@ def main() -> None:
     asked = parser.parse_args()
     for name in [] if asked.table else asked.rows or ROWS:
         make(name)
-    print(table())
+    print(rows())
 
 
 if __name__ == "__main__":

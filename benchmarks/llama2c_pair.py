@@ -11,14 +11,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+from runs import OUTPUTS, SHARED, evaluated, keep, trained
 from table import HEAD, rows
 
-SHARED = Path(os.environ.get("LITDRAFT_SHARED") or "../shared")
 RESULT = Path("benchmarks/results/llama2c_pair.json")
 NAME = "llama2c-pair"
 STORIES = [
@@ -38,27 +35,14 @@ TRAINING = [
 ]  # fmt: skip
 
 
-def launch(*words: str) -> None:
-    print("python", *words, flush=True)
-    subprocess.run([sys.executable, *words], check=True)
-
-
 def make() -> None:
-    """Both reports, unless they are there, on the same prompts: the seed deals them out."""
-    before, run = Path("outputs") / f"{NAME}-before", Path("outputs") / NAME
-    if not (before / "report.json").exists():
-        launch("evaluate.py", f"name={before.name}", *PAIR, "prompts=64")
-    if not (run / "manifest.json").exists():
-        launch("train.py", f"name={NAME}", *PAIR, *TRAINING)
-    if not (run / "report.json").exists():
-        launch("evaluate.py", f"run={run}", "prompts=64")
-    told = {
-        name: json.loads((folder / "report.json").read_text(encoding="utf-8"))
-        for name, folder in (("as it is", before), ("trained", run))
-    }
-    manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
-    told["trained"]["training_seconds"] = manifest["training_seconds"]
-    RESULT.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    """Both reports on the same prompts: the seed deals them out."""
+    before, run = OUTPUTS / f"{NAME}-before", OUTPUTS / NAME
+    as_it_is = evaluated(before, f"name={before.name}", *PAIR, "prompts=64")
+    manifest = trained(run, *PAIR, *TRAINING)
+    after = evaluated(run, f"run={run}", "prompts=64")
+    after["training_seconds"] = manifest["training_seconds"]
+    keep({"as it is": as_it_is, "trained": after}, RESULT)
 
 
 def main() -> None:

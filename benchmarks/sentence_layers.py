@@ -12,16 +12,15 @@ tokens of the sentence it has read. The same model without any state stands besi
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from certainty import BOOKS, MIX
-from families import launch
 from hydra import initialize_config_dir
 from matplotlib.axes import Axes
+from runs import OUTPUTS, Report, keep, table, trained
 
 from litdraft.config.bench import open_bench, prompts_of
 from litdraft.config.restore import evaluation_config
@@ -42,14 +41,11 @@ STEPS_READ = (1, 2, 3, 4, 6, 8, 12, 16, 24)  # edges of bins: tokens of the sent
 
 
 def folder_of(name: str) -> Path:
-    return Path("outputs") / f"layers-{name.strip('[]') or 'none'}"
+    return OUTPUTS / f"layers-{name.strip('[]') or 'none'}"
 
 
-def train(name: str) -> None:
-    """Unless that is done."""
-    folder = folder_of(name)
-    if not (folder / "manifest.json").exists():
-        launch("train.py", f"name={folder.name}", *COMMON, f"drafter.taps={LAYERS[name]}")
+def train(name: str) -> Report:
+    return trained(folder_of(name), *COMMON, f"drafter.taps={LAYERS[name]}")
 
 
 @torch.inference_mode()
@@ -79,7 +75,7 @@ def agreement(name: str) -> dict[str, Any]:
             read.append(place_S - guess.begin_BS[0, place_S] + 1)
     right_n, read_n = torch.cat(right).numpy(), torch.cat(read).numpy()
     bins = np.digitize(read_n, STEPS_READ)
-    manifest = json.loads((folder_of(name) / "manifest.json").read_text(encoding="utf-8"))
+    manifest = train(name)
     return {
         "all": float(right_n.mean()),
         "by_read": [float(right_n[bins == b].mean()) for b in range(1, len(STEPS_READ) + 1)],
@@ -115,14 +111,16 @@ def main() -> None:
         return
     register()
     found = {name: agreement(name) for name in names}
-    RESULTS.mkdir(parents=True, exist_ok=True)
     told = {"layers": found, "read": STEPS_READ, **provenance(torch.device("cpu"))}
-    (RESULTS / "layers.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    keep(told, RESULTS / "layers.json")
     drawn(lambda axes: draw(axes, found), RESULTS / "layers.png")
-    print("| layer | agrees |", *(f"{n} |" for n in STEPS_READ), "tokens a round, validation |")
-    for name, row in found.items():
-        cells = (f"{100 * x:.0f} |" for x in row["by_read"])
-        print(f"| {name} | {100 * row['all']:.1f} |", *cells, f"{row['validation_length']:.2f} |")
+    head = ["layer", "agrees", *map(str, STEPS_READ), "tokens a round, validation"]
+    lines = [
+        [name, f"{100 * row['all']:.1f}", *(f"{100 * x:.0f}" for x in row["by_read"]),
+         f"{row['validation_length']:.2f}"]
+        for name, row in found.items()
+    ]  # fmt: skip
+    print(table(head, lines))
 
 
 if __name__ == "__main__":

@@ -11,17 +11,26 @@ A run whose report is there already is not made again; delete it below outputs/ 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from litdraft.evaluation.plots import BLUE, ORANGE, drawn
+from runs import (
+    OUTPUTS,
+    SHARED,
+    Report,
+    both,
+    evaluated,
+    keep,
+    length,
+    repeats,
+    speedup,
+    table,
+    trained,
+)  # fmt: skip
 
-SHARED = Path(os.environ.get("LITDRAFT_SHARED") or "../shared")
+from litdraft.evaluation.plots import BLUE, ORANGE, drawn
+from litdraft.models.files import read_json
+
 RESULTS = Path("benchmarks/results")
 STEPS = 600
 COMMON = [
@@ -52,24 +61,16 @@ NAMES = (
 
 
 def run(name: str, source: str, *choices: str, every: int = 1, steps: int = STEPS) -> None:
-    """Train and evaluate, unless that is done; the report goes to results/."""
-    folder = Path("outputs") / name
-    if not (folder / "report.json").exists():
-        last = folder / "checkpoints" / "last.ckpt"
-        train = [
-            f"name={name}", f"data={source}", *COMMON, *SOURCES[source], *choices,
-            f"trainer.max_steps={steps}", f"+trainer.check_val_every_n_epoch={every}",
-            *(["resume=true"] if last.exists() else []),
-        ]  # fmt: skip
-        for command in (["train.py", *train], ["evaluate.py", f"run={folder}", "prompts=64"]):
-            print("python", *command, flush=True)
-            subprocess.run([sys.executable, *command], check=True)
-    shutil.copy(folder / "report.json", RESULTS / f"{name}.json")
+    """Train and evaluate; the report goes to results/."""
+    folder = OUTPUTS / name
+    each = f"+trainer.check_val_every_n_epoch={every}"
+    chosen = [*COMMON, *SOURCES[source], *choices, f"trainer.max_steps={steps}", each]
+    trained(folder, f"data={source}", *chosen)
+    keep(evaluated(folder, f"run={folder}", "prompts=64"), RESULTS / f"{name}.json")
 
 
-def report(name: str) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    return told
+def report(name: str) -> Report:
+    return read_json(RESULTS / f"{name}.json")
 
 
 def samples() -> None:
@@ -100,21 +101,19 @@ def draw_samples() -> None:
     drawn(draw, RESULTS / "samples.png")
 
 
-def table(names: list[str]) -> list[str]:
+def rows(names: list[str]) -> str:
     """A line a run: greedy figures, and behind a slash those at temperature 1."""
-    head = "| run | drafter | lookup | untrained | repeated 4-grams | speedup |"
-    lines = [head, "|" + " --- |" * 6]
-    for name in names:
-        blocks = (report(name), report(name)["beside"])
-        cells = [
-            [f"{found['mean_acceptance_length']:.2f}" for found in blocks],
-            [f"{found['floor']['lookup']:.2f}" for found in blocks],
-            [f"{found['floor']['untrained']:.2f}" for found in blocks],
-            [f"{100 * found['repeated_4grams']:.0f} %" for found in blocks],
-            ["{value:.2f} [{low:.2f}, {high:.2f}]".format(**f["speedup"]) for f in blocks],
+    head = ["run", "drafter", "lookup", "untrained", "repeated 4-grams", "speedup"]
+    told = {name: report(name) for name in names}
+    return table(head, [
+        [
+            f"`{name}`", both(found, length),
+            both(found, lambda block: f"{block['floor']['lookup']:.2f}"),
+            both(found, lambda block: f"{block['floor']['untrained']:.2f}"),
+            both(found, repeats), both(found, speedup),
         ]
-        lines.append(f"| `{name}` | " + " | ".join(" / ".join(cell) for cell in cells) + " |")
-    return lines
+        for name, found in told.items()
+    ])  # fmt: skip
 
 
 def main() -> None:
@@ -135,7 +134,7 @@ def main() -> None:
     if "samples" in parts:
         samples()
     made = [name for name in NAMES if (RESULTS / f"{name}.json").exists()]
-    print("\n".join(table(made)))
+    print(rows(made))
 
 
 if __name__ == "__main__":

@@ -6,18 +6,17 @@ stories that neither has seen, beside lossless drafters on the same prompts.
     python benchmarks/word_completion.py --train mix-13m-cnn # train only; time on a quiet machine
 
 A row is one train.py and its evaluations: LOSSY (decoding=word_completion, or phrasing), and
-lossless behind the same gate. What is there is not made again: delete it below outputs/.
+lossless behind the same gate. What is there is not made again (see runs.py).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 from pathlib import Path
 
 from certainty import BOOKS, MIX, STORIES, STORIES260K
-from families import launch
+from runs import OUTPUTS, both, evaluated, keep, length, speedup, trained
 
 RESULTS = Path("benchmarks/results/word_completion")
 STEPS, PROMPTS, NEW = 400, 24, 96
@@ -41,41 +40,31 @@ ROWS = {
 LOSSY = ("tradeoff.png", "speedup.png", "ranked.png", "calibration.png")
 
 
+def folder_of(name: str) -> Path:
+    return OUTPUTS / f"words-{name}"
+
+
 def train(name: str) -> None:
-    """Unless that is done."""
-    folder = Path("outputs") / f"words-{name}"
-    if not (folder / "manifest.json").exists():
-        resume = (folder / "checkpoints" / "last.ckpt").exists()
-        words = [f"name={folder.name}", *TRAINING, *ROWS[name]]
-        launch("train.py", *words, *(["resume=true"] if resume else []))
+    trained(folder_of(name), *TRAINING, *ROWS[name])
 
 
 def evaluate(name: str) -> None:
     """Lossless behind the gate, then lossy; a head that has no gate only the first."""
-    folder = Path("outputs") / f"words-{name}"
-    gated = not name.endswith("head")
+    folder, gated = folder_of(name), not name.endswith("head")
     common = [f"run={folder}", f"prompts={PROMPTS}", "batch=1", f"max_new_tokens={NEW}"]
-    if not (folder / "report.json").exists():
-        launch("evaluate.py", *common, *(["decoding=gated"] if gated else []))
-    keep(folder / "report.json", f"{name}.json")
+    report = evaluated(folder, *common, *(["decoding=gated"] if gated else []))
+    keep(report, RESULTS / f"{name}.json")
+    print(
+        name, both(report, length), both(report, speedup), f"{report['draft_milliseconds']:.3f} ms"
+    )
     if gated:
-        lossy = "phrasing" if name.endswith("sentence") else "word_completion"
-        if not (folder / "lossy.json").exists():
-            asked = [WANTED] if lossy == "word_completion" else []
-            launch("evaluate.py", *common, f"decoding={lossy}", *asked)
-        keep(folder / "lossy.json", f"{name}-lossy.json")
+        mode = "phrasing" if name.endswith("sentence") else "word_completion"
+        asked = [WANTED] if mode == "word_completion" else []
+        lossy = evaluated(folder, *common, f"decoding={mode}", *asked, told="lossy.json")
+        keep(lossy, RESULTS / f"{name}-lossy.json")
         for plot in LOSSY:
-            keep(folder / plot, f"{name}-lossy-{plot}")
+            shutil.copy(folder / plot, RESULTS / f"{name}-lossy-{plot}")
         print((folder / "lossy.md").read_text(encoding="utf-8"))
-    else:
-        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-        for block in (report, report["beside"]):
-            print(name, block["temperature"], block["mean_acceptance_length"], block["speedup"])
-
-
-def keep(path: Path, name: str) -> None:
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    shutil.copy(path, RESULTS / name)
 
 
 def main() -> None:
