@@ -141,9 +141,7 @@ def prompts_of(bench: Bench, split: Split, count: int) -> Rows:
     """Held-out prompts and the groups they belong to."""
     config, fabric = bench.config, bench.fabric
     share = Share(fabric.global_rank, fabric.world_size, fabric.barrier, fabric.broadcast)
-    cache = Path(config.data.cache)
-    writer = Writer(bench.target, cache, config.seed, share=share)
-    spec = bench.target.spec
-    materials = Materials(bench.tokenizer, cache, spec, writer, share, spec.sides)
+    writer = Writer(bench.target, Path(config.data.cache), config.seed, share=share)
+    materials = Materials.of(bench.tokenizer, writer)
     room = room_behind(config.max_new_tokens, LONGEST if config.k == "auto" else config.k)
     return source_of(config).held_out(materials, split, count, room)

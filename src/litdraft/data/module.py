@@ -176,5 +176,4 @@ class TextModule(L.LightningDataModule):
         if self.open_writer is None:
             return Materials(self.tokenizer, self.cache, share=share, sides=self.sides)
         target = self.open_writer(self._device)
-        writer = Writer(target, self.cache, self.seed, share=share)
-        return Materials(self.tokenizer, self.cache, target.spec, writer, share, target.spec.sides)
+        return Materials.of(self.tokenizer, Writer(target, self.cache, self.seed, share=share))

@@ -28,6 +28,12 @@ class Materials:
     share: Share = field(default_factory=Share)
     sides: Sides | None = None
 
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, writer: Writer) -> Materials:
+        """Those of the target that writes."""
+        spec = writer.target.spec
+        return cls(tokenizer, writer.folder, spec, writer, writer.share, spec.sides)
+
     def needed_writer(self, because: str) -> Writer:
         """UserError where no target is there to write."""
         if self.writer is None:

@@ -24,6 +24,7 @@ from litdraft.protocols import (
     Sides,
     Target,
     Warp,
+    heard,
 )
 
 
@@ -74,12 +75,8 @@ class Cached(Drafter):
         """hidden_BPD of the target's tokens."""
         if self.heard_V is not None:
             tokens_BP = self.heard_V[tokens_BP]
-        given = {}  # not every model knows of packed rows, or of sources
-        if start_BP is not None:
-            given["start_BP"] = start_BP
-        if prompt_B is not None and self.sides is not None:
-            given["prompt_B"] = prompt_B
-        hidden_BPD: Tensor = self.model.read(tokens_BP, cache, **given)[0]
+        beside = heard(self.sides, start_BP, prompt_B)
+        hidden_BPD: Tensor = self.model.read(tokens_BP, cache, **beside)[0]
         return hidden_BPD
 
     def bind(self, target: Target) -> None:

@@ -19,7 +19,7 @@ from litdraft.protocols.context import Context, Seen, select
 from litdraft.protocols.drafter import Drafter, Needs, Warp
 from litdraft.protocols.lesson import Lesson, Teacher
 from litdraft.protocols.proposal import Certain, Proposal, Verdict, place_in
-from litdraft.protocols.target import Cache, Reading, Sides, Target, TargetSpec
+from litdraft.protocols.target import Cache, Reading, Sides, Target, TargetSpec, heard
 
 __all__ = [
     "Cache",
@@ -37,6 +37,7 @@ __all__ = [
     "Teacher",
     "Verdict",
     "Warp",
+    "heard",
     "place_in",
     "select",
 ]

@@ -21,6 +21,15 @@ class Sides:
     limit: int
 
 
+def heard(
+    sides: Sides | None, start_BP: Tensor | None, prompt_B: Tensor | None
+) -> dict[str, Tensor]:
+    """What a model is told beside tokens, as keywords: not every one knows of packed rows, and only
+    those that have `sides` of prompts."""
+    told = {"start_BP": start_BP, "prompt_B": None if sides is None else prompt_B}
+    return {name: values for name, values in told.items() if values is not None}
+
+
 @dataclass(frozen=True)
 class TargetSpec:
     """The plain facts of a target that a drafter or a report may need."""

@@ -13,7 +13,7 @@ from litdraft.errors import UserError
 from litdraft.models.cache import roomy
 from litdraft.models.layout import by_columns
 from litdraft.native.build import fastest_dtype, usable
-from litdraft.protocols import Cache, Reading, Sides, TargetSpec
+from litdraft.protocols import Cache, Reading, Sides, TargetSpec, heard
 
 
 class Frozen:
@@ -82,12 +82,8 @@ class Frozen:
         start_BP: Tensor | None = None,
         prompt_B: Tensor | None = None,
     ) -> Reading:
-        given = {}  # not every model knows of packed rows, or of sources
-        if start_BP is not None:
-            given["start_BP"] = start_BP
-        if prompt_B is not None and self.spec.sides is not None:
-            given["prompt_B"] = prompt_B
-        return Reading(*self.model.read(tokens_BP, cache, taps, **given))
+        beside = heard(self.spec.sides, start_BP, prompt_B)
+        return Reading(*self.model.read(tokens_BP, cache, taps, **beside))
 
     def embed(self, tokens: Tensor) -> Tensor:
         embedded: Tensor = self.model.embed(tokens)
