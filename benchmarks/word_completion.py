@@ -24,6 +24,7 @@ WANTED = "decoding.agreement=[0.8,0.9,0.95,0.99,0.999]"
 TRAINING = [f"trainer.max_steps={STEPS}", "trainer.max_epochs=100", "probe_prompts=0",
             "dtype=bfloat16"]  # fmt: skip
 ON_BOOKS = [*MIX, *BOOKS, "data.validation=jungle", "data.samples=3000"]
+ON_TINY = ["target=tiny", *BOOKS, "data.validation=jungle", "data.samples=3000"]
 ON_STORIES = [*STORIES260K, *STORIES, "data.responses=target", "data.response_tokens=96"]
 WORDS, PHRASES = "experiment=word_completion", "experiment=sentence_phrasing"
 ROWS = {
@@ -32,6 +33,9 @@ ROWS = {
     "mix-13m-ngram": [WORDS, *ON_BOOKS, "drafter.body=ngram"],
     "mix-13m-sentence": [PHRASES, *ON_BOOKS],
     "mix-13m-lstm-head": [WORDS, *ON_BOOKS, "drafter=lstm", "k=3"],
+    "tiny-lstm": [WORDS, *ON_TINY],
+    "tiny-sentence": [PHRASES, *ON_TINY],
+    "tiny-lstm-head": [WORDS, *ON_TINY, "drafter=lstm", "k=3"],
     "stories260K-lstm": [WORDS, *ON_STORIES],
     "stories260K-ngram": [WORDS, *ON_STORIES, "drafter.body=ngram"],
     "stories260K-sentence": [PHRASES, *ON_STORIES],
