@@ -6,7 +6,16 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tests.fakes import FAMILIES, ONE_EACH, lstm, narrow_lstm, random_target, sentence
+from tests.drafters.seq2seq import attending_lstm
+from tests.fakes import (
+    FAMILIES,
+    ONE_EACH,
+    lstm,
+    narrow_lstm,
+    random_t5,
+    random_target,
+    sentence,
+)  # fmt: skip
 from torch._dynamo.exc import TorchDynamoException
 
 from litdraft.decoding import shapes
@@ -20,9 +29,10 @@ from litdraft.evaluation.draft_length import best, draft_lengths
 from litdraft.evaluation.losslessness import judge, measured_error
 from litdraft.evaluation.stats import Counts
 from litdraft.native.build import available
-from litdraft.protocols import Drafter
+from litdraft.protocols import Drafter, Target
 from litdraft.sampling import Sampling
 from litdraft.targets.llama import LlamaTarget
+from litdraft.targets.seq2seq import Seq2SeqTarget
 
 PROMPTS = [[1, 5, 6, 7, 5, 6], [1, 9], [1, 3, 4, 3, 4, 3, 4, 8, 2], [1, 2, 2]]
 K = 3
@@ -58,11 +68,19 @@ def test_the_fused_step_decodes_without_loss(
 @pytest.mark.parametrize("family", [*ONE_EACH, sentence])
 def test_every_family_compiles(family: Callable[[LlamaTarget], Drafter]) -> None:
     """One row, sampled: the round's graph, or its graphs where a family drafts on the host."""
-    target, sampling = random_target(), Sampling(1.0)
-    drafter = family(target)
+    target = random_target()
+    check_compiled(target, family(target), PROMPTS[0])
+
+
+def test_a_round_behind_an_encoder_compiles() -> None:
+    target = Seq2SeqTarget(random_t5().double(), "random")
+    check_compiled(target, attending_lstm(target), [7, 5, 3, 5, 3, 8, 1])
+
+
+def check_compiled(target: Target, drafter: Drafter, prompt: list[int]) -> None:
     drafter.eval().bind(target)
     told = [
-        Speculate(target, drafter, 2, sampling, compiled=compiled).generate(PROMPTS[:1], 12)
+        Speculate(target, drafter, 2, Sampling(1.0), compiled=compiled).generate([prompt], 12)
         for compiled in (False, True)
     ]
     assert told[0].tokens == told[1].tokens
