@@ -29,7 +29,8 @@ from litdraft.config.runs import open_run
 from litdraft.decoding import speculate
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.generation import Decoder
-from litdraft.decoding.speculate import Run, Speculate
+from litdraft.decoding.run import Run
+from litdraft.decoding.speculate import Speculate
 from litdraft.evaluation.provenance import provenance
 from litdraft.models.files import replacing
 from litdraft.protocols import Drafter

@@ -17,7 +17,8 @@ from typing import Any
 
 import torch
 
-from litdraft.decoding.speculate import Run, Speculate
+from litdraft.decoding.run import Run
+from litdraft.decoding.speculate import Speculate
 from litdraft.drafters.lookup import Lookup
 from litdraft.drafters.lstm import LSTM
 from litdraft.evaluation.provenance import provenance

@@ -11,7 +11,8 @@ from tests.fakes import SENTENCEWISE, lstm_lm, random_target
 from torch import Tensor
 
 from litdraft.decoding.gate import Phrase, Skip
-from litdraft.decoding.speculate import Run, Speculate
+from litdraft.decoding.run import Run
+from litdraft.decoding.speculate import Speculate
 from litdraft.protocols import Context, Drafter, Verdict
 from litdraft.sampling import Sampling
 from litdraft.targets.llama import LlamaTarget

@@ -6,7 +6,8 @@ import pytest
 import torch
 from tests.fakes import random_target
 
-from litdraft.decoding.speculate import Run, settle
+from litdraft.decoding.run import Run
+from litdraft.decoding.settle import settle
 from litdraft.native import build
 from litdraft.protocols import Certain, Context, Proposal
 from litdraft.sampling import draw, uniforms

@@ -13,7 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from litdraft.decoding.speculate import Run, Speculate, extend
+from litdraft.decoding.run import Run
+from litdraft.decoding.settle import extend
+from litdraft.decoding.speculate import Speculate
 from litdraft.protocols import Proposal, Reading, Verdict
 from litdraft.sampling import draw
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from litdraft.decoding.compiled import Compiled, stays
 from litdraft.decoding.generation import Generation
+from litdraft.decoding.run import Log, Run, told
+from litdraft.decoding.settle import settle
 from litdraft.decoding.shapes import narrowed, room_behind, staying
-from litdraft.decoding.verify import verify
 from litdraft.errors import UserError
 from litdraft.models.cache import roomy
-from litdraft.native.build import loaded
 from litdraft.protocols import (
-    Cache,
     Certain,
     Context,
     Drafter,
@@ -33,39 +30,6 @@ from litdraft.sampling import Sampling, uniforms
 
 Watch = Callable[[Context, Verdict | None], None]
 PATIENCE = {"cpu": 1}  # rounds between two looks at who is done; a look at a GPU is a wait
-
-
-@dataclass
-class Run:
-    """What one call of `generate` carries from round to round: tensors at fixed addresses."""
-
-    context: Context
-    cache: Cache
-    state: Any
-    limit_B: Tensor
-    ends: Tensor
-    steps_P: Tensor  # 0..k
-
-
-@dataclass
-class Log:
-    """What was decided for whom; read only at the end, so that no round waits for it."""
-
-    rows: list[int]  # which prompt each row of the run continues
-    rounds: list[tuple[list[int], Tensor, Tensor]] = field(default_factory=list)
-    texts: dict[int, tuple[list[int], list[int]]] = field(default_factory=dict)
-
-    def add(self, verdict: Verdict) -> None:
-        # A CUDA graph's next replay overwrites what this one gave.
-        self.rounds.append((self.rows, verdict.count_B.clone(), verdict.drafted_B.clone()))
-
-    def leave(self, context: Context, rows: Iterable[int]) -> None:
-        """Write down the texts of some rows: up to the cut, and as far as they are known."""
-        spans = [context.prompt_B.tolist(), context.length_B.tolist(), context.known_B.tolist()]
-        for row in rows:
-            first, last, known = (span[row] for span in spans)
-            text = context.tokens_BT[row, first:known].tolist()
-            self.texts[self.rows[row]] = (text[: last - first], text)
 
 
 class Speculate:
@@ -123,7 +87,7 @@ class Speculate:
                     watch(run.context, verdict)
         finished = self._now()
         log.leave(run.context, range(len(log.rows)))
-        return _told(log, len(prompts), prefilled - started, finished - prefilled)
+        return told(log, len(prompts), prefilled - started, finished - prefilled)
 
     def forget(self) -> None:
         """What its drafter remembers of earlier texts."""
@@ -225,60 +189,3 @@ class Speculate:
         if self.target.device.type == "cuda":
             torch.cuda.synchronize(self.target.device)
         return time.perf_counter()
-
-
-def settle(run: Run, proposal: Proposal, says: Tensor | Certain, uniforms_BP: Tensor) -> Verdict:
-    """Verify a proposal and extend the context by what is kept: two acts, or one native call that
-    does the same to the bit (`native/loop.cpp`)."""
-    answers = says.tokens_BP if isinstance(says, Certain) else says
-    floats = [t for t in (proposal.probs_BKU, answers) if t is not None and t.is_floating_point()]
-    if loaded(answers) and all(t.dtype == torch.float32 for t in floats):
-        c = run.context
-        given = torch.ops.litdraft.settle.default(
-            proposal.tokens_BK.contiguous(),
-            None if proposal.probs_BKU is None else proposal.probs_BKU.contiguous(),
-            None if proposal.valid_BK is None else proposal.valid_BK.contiguous(),
-            proposal.vocabulary_U, answers.contiguous(), uniforms_BP.double().contiguous(),
-            c.tokens_BT, c.length_B, c.known_B, c.done_B, c.round_B, run.limit_B, run.ends,
-        )  # fmt: skip
-        return Verdict(*given)
-    verdict = verify(proposal, says, uniforms_BP).unless(run.context.done_B)
-    extend(run, verdict)
-    return verdict
-
-
-def extend(run: Run, verdict: Verdict) -> None:
-    """Write a verdict behind every row, and cut it at an end token or the limit.
-
-    What a last round verified beyond the cut stays in the buffer: known_B tells how far.
-    """
-    context, tokens_BP = run.context, verdict.tokens_BP
-    steps_P = run.steps_P[: tokens_BP.shape[1]]
-    context.tokens_BT.scatter_(1, context.known_B[:, None] + steps_P, tokens_BP)
-    context.known_B += verdict.count_B
-    end_BP = (tokens_BP[..., None] == run.ends).any(-1)
-    # The first end token is the last one emitted.
-    until_BP = torch.where(end_BP, steps_P + 1, len(steps_P) + 1)
-    emitted_B = torch.minimum(until_BP.amin(1), verdict.count_B)
-    ended_B = until_BP.amin(1) <= verdict.count_B
-    torch.minimum(context.length_B + emitted_B, run.limit_B, out=context.length_B)
-    context.done_B |= ended_B | (context.length_B >= run.limit_B)
-    context.round_B += 1
-
-
-def _told(log: Log, prompts: int, prefill_seconds: float, decode_seconds: float) -> Generation:
-    accepted: list[list[int]] = [[] for _ in range(prompts)]
-    drafted: list[list[int]] = [[] for _ in range(prompts)]
-    for rows, count_B, drafted_B in log.rounds:
-        for row, count, tried in zip(rows, count_B.tolist(), drafted_B.tolist(), strict=True):
-            if count > 0:
-                accepted[row].append(count - 1)
-                drafted[row].append(tried)
-    return Generation(
-        tokens=[log.texts[row][0] for row in range(prompts)],
-        known=[log.texts[row][1] for row in range(prompts)],
-        accepted=accepted,
-        drafted=drafted,
-        prefill_seconds=prefill_seconds,
-        decode_seconds=decode_seconds,
-    )
