@@ -84,7 +84,7 @@ def test_sentences_of_a_real_book(shared: Path, name: str, book: str) -> None:
     begun_T = starts_T[1:] == torch.arange(1, len(starts_T))
     possible_T = sentence_starts.possible(torch.tensor([tokens]))[0]
     assert not (begun_T & ~possible_T).any(), "what is ruled out soon never happens"
-    assert possible_T.float().mean() < 0.4, "and most is"
+    assert possible_T.float().mean() < 0.15, "and most is"
     cuts = [*starts_T.unique().tolist(), len(tokens)]
     found = letters_before(tokenizer.decode(tokens[a:b]) for a, b in pairwise(cuts))
     expected = letters_before(text[a:b] for a, b in pairwise([*sorted(begins(text)), len(text)]))

@@ -45,8 +45,9 @@ class SentenceStarts(nn.Module):
     it."""
 
     facts_VF: Tensor
-    before_V: Tensor  # a sentence may begin behind these
-    at_V: Tensor  # and at these
+    # How much speaks for a sentence that begins behind each token, and at it: 2 is enough.
+    behind_V: Tensor
+    at_V: Tensor
 
     def __init__(self, tokenizer: Tokenizer, vocabulary: int | None = None) -> None:
         """`vocabulary` is how many rows the model has, spare ones included."""
@@ -54,15 +55,16 @@ class SentenceStarts(nn.Module):
         tokens = range(tokenizer.size if vocabulary is None else vocabulary)
         facts = torch.tensor([_facts(tokenizer, token) for token in tokens])
         self.register_buffer("facts_VF", facts, persistent=False)
-        breaks_V, inner_V, begins_V = facts.unbind(1)[:3]
-        self.register_buffer("before_V", breaks_V.clone(), persistent=False)
-        self.register_buffer("at_V", inner_V | begins_V, persistent=False)
+        breaks_V, inner_V, begins_V, stops_V, blank_V, closes_V = facts.to(torch.int8).unbind(1)[:6]
+        ending_V = stops_V | blank_V | closes_V  # a stop, or what may stand behind one
+        self.register_buffer("behind_V", torch.maximum(2 * breaks_V, ending_V), persistent=False)
+        self.register_buffer("at_V", torch.maximum(2 * inner_V, begins_V), persistent=False)
         self.abbreviations = Abbreviations(tokenizer, vocabulary)
 
     def possible(self, tokens_BT: Tensor) -> Tensor:
         """possible_BT: whether a sentence may begin at each token but the first, by that token and
         the one before: soon told, and mostly no."""
-        return self.before_V[tokens_BT[:, :-1]] | self.at_V[tokens_BT[:, 1:]]
+        return self.behind_V[tokens_BT[:, :-1]] + self.at_V[tokens_BT[:, 1:]] >= 2
 
     def forward(self, tokens_BT: Tensor) -> Tensor:
         """starts_BT: the place of the first token of the sentence that each token stands in. Rows

@@ -192,6 +192,22 @@ void row_product(const W* x, int64_t stride, const Blocks<W>& w, int64_t count, 
   }
 }
 
+// Rows that go through a block together, so that it is read once for all of them: as many as there
+// are registers for.
+#if defined(__AVX512F__)
+constexpr int64_t AT_ONCE = 8;
+#else
+constexpr int64_t AT_ONCE = 4;
+#endif
+
+template <class W, int ROWS = AT_ONCE>
+void some_rows(int64_t rows, const W* x, int64_t stride, const Blocks<W>& w, int64_t count,
+               float* sums) {
+  if constexpr (ROWS > 1)
+    if (rows < ROWS) return some_rows<W, ROWS - 1>(rows, x, stride, w, count, sums);
+  row_product<W, ROWS>(x, stride, w, count, sums);
+}
+
 template <class W>
 void product(const W* x, int64_t stride, int64_t rows, const Blocks<W>& w, int64_t count,
              float* sums) {
@@ -199,11 +215,8 @@ void product(const W* x, int64_t stride, int64_t rows, const Blocks<W>& w, int64
   if constexpr (std::is_same_v<W, bf16>)
     if (tiles_granted()) return tile_product(x, stride, w, count, sums);
 #endif
-  int64_t row = 0;
-  for (; row + 4 <= rows; row += 4)
-    row_product<W, 4>(x + row * stride, stride, w, count, sums + row * 16);
-  for (; row < rows; ++row)
-    row_product<W, 1>(x + row * stride, stride, w, count, sums + row * 16);
+  for (int64_t row = 0; row < rows; row += AT_ONCE)
+    some_rows<W>(std::min(AT_ONCE, rows - row), x + row * stride, stride, w, count, sums + row * 16);
 }
 
 // What a thread does before products of so many rows, and after its last one.
