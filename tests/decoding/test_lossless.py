@@ -10,7 +10,7 @@ from tests.fakes import FAMILIES, random_target
 from tests.statistic import pair_statistic
 from torch import Tensor
 
-from litdraft.decoding import autoregress, speculate, verify
+from litdraft.decoding import autoregress, settle, speculate, verify
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.speculate import Speculate
 from litdraft.drafters.lookup import Lookup
@@ -105,7 +105,7 @@ def keep_the_longest(proposal: Proposal, probs_BPV: Tensor, uniforms_BP: Tensor)
 
 
 def test_a_wrong_verifier_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speculate, "verify", keep_the_longest)
+    monkeypatch.setattr(settle, "verify", keep_the_longest)
     assert pair_statistic(random_target(vocabulary=5, seed=5)) > 1
 
 

@@ -21,8 +21,9 @@ def claimed(folder: Path) -> Iterator[None]:
     if getattr(rank_zero_only, "rank", 0):
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
+    notes = folder / ".hydra"  # which is there before a run begins, and stays
+    notes.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(notes / "lock")
     try:
         lock.acquire(timeout=GONE)
     except Timeout:
