@@ -12,7 +12,9 @@ import argparse
 import shutil
 from pathlib import Path
 
-from runs import OUTPUTS, SHARED, Report, evaluated, keep
+from runs import OUTPUTS, SHARED, Report, evaluated
+
+from litdraft.models.files import write_json
 
 RESULTS = Path("benchmarks/results/study")
 MIX = ["target=llama", f"target.path={SHARED}/targets/mix-13m"]
@@ -42,7 +44,7 @@ def study(name: str) -> Report:
 
 
 def show(name: str, found: Report) -> None:
-    keep(found, RESULTS / f"{name}.json")
+    write_json(RESULTS / f"{name}.json", found)
     shutil.copy(folder_of(name) / "kinds.png", RESULTS / f"{name}-kinds.png")
     print((folder_of(name) / "study.md").read_text(encoding="utf-8"))
 

@@ -37,7 +37,7 @@ from litdraft.decoding.generation import Decoder
 from litdraft.decoding.speculate import Speculate
 from litdraft.drafters.lookup import Lookup
 from litdraft.evaluation.provenance import provenance
-from litdraft.models.files import replacing
+from litdraft.models.files import write_json
 from litdraft.models.tokenizer import open_tokenizer
 from litdraft.sampling import Sampling
 from litdraft.targets.llama import LlamaTarget
@@ -276,8 +276,7 @@ def main() -> None:
         "contestants": [asdict(replace(one, run=None, texts=[])) for one in contestants],  # type: ignore[arg-type]
         **provenance(torch.device("cpu")),
     }  # fmt: skip
-    with replacing(Path(arguments.out)) as path:
-        path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    write_json(Path(arguments.out), told)
     print(show(rows, "transformers", len(prompts)))
 
 

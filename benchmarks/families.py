@@ -26,13 +26,14 @@ from runs import (
     both,
     by_position,
     evaluated,
-    keep,
     length,
     repeats,
     speedup,
     table,
     trained,
 )  # fmt: skip
+
+from litdraft.models.files import write_json
 
 RESULTS = Path("benchmarks/results/families")
 SECONDS = RESULTS.with_name("families-seconds.json")
@@ -100,7 +101,7 @@ def make(name: str) -> None:
     else:
         trained(folder, *choices_of(name, steps(name)))
         choices = [f"run={folder}"]
-    keep(evaluated(folder, *choices, f"prompts={PROMPTS}"), RESULTS / f"{name}.json")
+    write_json(RESULTS / f"{name}.json", evaluated(folder, *choices, f"prompts={PROMPTS}"))
 
 
 def timed(name: str) -> float:

@@ -29,13 +29,14 @@ from runs import (
     both,
     by_position,
     evaluated,
-    keep,
     length,
     repeats,
     speedup,
     table,
     trained,
 )  # fmt: skip
+
+from litdraft.models.files import write_json
 
 RESULTS = Path("benchmarks/results/fastllm")
 TARGET = os.environ.get("LITDRAFT_SMALL_T5") or "outputs/small_t5_passages/model"
@@ -99,7 +100,7 @@ def evaluate(name: str) -> None:
     report = evaluated(folder, *choices, f"prompts={PROMPTS}", "batch=1", "max_new_tokens=96")
     if name not in NO_RUN:
         report["training_seconds"] = trained(folder)["training_seconds"]
-    keep(report, RESULTS / f"{name}.json")
+    write_json(RESULTS / f"{name}.json", report)
 
 
 def tables() -> str:

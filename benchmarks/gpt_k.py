@@ -13,9 +13,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from runs import OUTPUTS, SHARED, Report, both, by_position, evaluated, keep, length, table, trained
+from runs import OUTPUTS, SHARED, Report, both, by_position, evaluated, length, table, trained
 
-from litdraft.models.files import read_json
+from litdraft.models.files import read_json, write_json
 
 RESULTS = Path("benchmarks/results/gpt_k")
 COMMON = [
@@ -40,7 +40,7 @@ def make(name: str) -> None:
     """Train and evaluate."""
     folder = OUTPUTS / f"gpt_k-{name}"
     trained(folder, *ROWS[name], *COMMON)
-    keep(evaluated(folder, f"run={folder}", "prompts=48"), RESULTS / f"{name}.json")
+    write_json(RESULTS / f"{name}.json", evaluated(folder, f"run={folder}", "prompts=48"))
 
 
 def rows() -> str:

@@ -13,8 +13,10 @@ import argparse
 import json
 from pathlib import Path
 
-from runs import OUTPUTS, SHARED, evaluated, keep, trained
+from runs import OUTPUTS, SHARED, evaluated, trained
 from table import HEAD, rows
+
+from litdraft.models.files import write_json
 
 RESULT = Path("benchmarks/results/llama2c_pair.json")
 NAME = "llama2c-pair"
@@ -42,7 +44,7 @@ def make() -> None:
     manifest = trained(run, *PAIR, *TRAINING)
     after = evaluated(run, f"run={run}", "prompts=64")
     after["training_seconds"] = manifest["training_seconds"]
-    keep({"as it is": as_it_is, "trained": after}, RESULT)
+    write_json(RESULT, {"as it is": as_it_is, "trained": after})
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from gpu import SHAPES, target_of
 from litdraft.decoding.speculate import Speculate
 from litdraft.drafters.lstm import LSTM
 from litdraft.evaluation.provenance import provenance
-from litdraft.models.files import replacing
+from litdraft.models.files import write_json
 from litdraft.native.build import available
 from litdraft.sampling import Sampling
 
@@ -101,8 +101,7 @@ def main() -> None:
         "rounds": len(generation.accepted[0]),
         **provenance(torch.device("cpu")),
     }
-    with replacing(Path(arguments.out)) as path:
-        path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    write_json(Path(arguments.out), told)
     print(json.dumps(told, indent=2))
 
 

@@ -16,10 +16,11 @@ from pathlib import Path
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as both entry points do
 
 import torch
-from runs import SHARED, keep, table
+from runs import SHARED, table
 
 from litdraft.evaluation.provenance import provenance
 from litdraft.evaluation.skipping import pass_seconds
+from litdraft.models.files import write_json
 from litdraft.targets.llama import LlamaTarget
 
 RESULT = Path("benchmarks/results/passes.json")
@@ -37,10 +38,8 @@ def main() -> None:
         torch.set_num_threads(threads)
         found[threads] = pass_seconds(target, [3, 4, 5], BEHIND)
     dtype = str(target.dtype).removeprefix("torch.")
-    keep(
-        {"target": target.spec.name, "dtype": dtype, "seconds": found, **provenance(target.device)},
-        RESULT,
-    )
+    told = {"target": target.spec.name, "dtype": dtype, "seconds": found}
+    write_json(RESULT, {**told, **provenance(target.device)})
     lines = [
         [f"{threads}", f"{1e3 * told[0]:.3f}", *(f"{told[n - 1] / told[0]:.2f}" for n in SHOWN[1:])]
         for threads, told in found.items()

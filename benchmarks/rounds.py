@@ -10,7 +10,6 @@ weights) over the bandwidth that reading as many bytes reached in the same run.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import time
@@ -32,7 +31,7 @@ from litdraft.decoding.generation import Decoder
 from litdraft.decoding.run import Run
 from litdraft.decoding.speculate import Speculate
 from litdraft.evaluation.provenance import provenance
-from litdraft.models.files import replacing
+from litdraft.models.files import write_json
 from litdraft.protocols import Drafter
 from litdraft.sampling import Sampling
 from litdraft.targets.llama import LlamaTarget
@@ -252,8 +251,7 @@ def main() -> None:
     prompts = [row[:48] for row in paragraphs if len(row) >= 48][:16]
     told["throughput"] = throughput(target, drafter, prompts, arguments.tokens, arguments.turns)
     told.update(provenance(torch.device("cpu")))
-    with replacing(out) as path:
-        path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    write_json(out, told)
     draw_profile(profiles, out.with_name(f"{out.stem}-profile.png"))
     draw_growth(told, out.with_name(f"{out.stem}-growth.png"))
     for axis, points in told["growth"].items():

@@ -3,7 +3,6 @@ was interrupted. What is there is not made again: delete it below outputs/ to re
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from litdraft.models.files import read_json, replacing
+from litdraft.models.files import read_json
 
 SHARED = Path(os.environ.get("LITDRAFT_SHARED") or "../shared")
 OUTPUTS = Path("outputs")
@@ -37,11 +36,6 @@ def evaluated(folder: Path, *choices: str, told: str = "report.json") -> Report:
     if not (folder / told).exists():
         launch("evaluate.py", *choices)
     return read_json(folder / told)
-
-
-def keep(report: Report, path: Path) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
 def both(report: Report, tell: Callable[[Report], str]) -> str:

@@ -20,7 +20,7 @@ import torch
 from certainty import BOOKS, MIX
 from hydra import initialize_config_dir
 from matplotlib.axes import Axes
-from runs import OUTPUTS, Report, keep, table, trained
+from runs import OUTPUTS, Report, table, trained
 
 from litdraft.config.bench import open_bench, prompts_of
 from litdraft.config.restore import evaluation_config
@@ -28,6 +28,7 @@ from litdraft.config.schema import checked, register
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.evaluation.plots import drawn
 from litdraft.evaluation.provenance import provenance
+from litdraft.models.files import write_json
 from litdraft.protocols import Lesson
 from litdraft.sampling import Sampling
 
@@ -130,7 +131,7 @@ def main() -> None:
     register()
     found = {name: agreement(name) for name in names}
     told = {"layers": found, "read": STEPS_READ, **provenance(torch.device("cpu"))}
-    keep(told, RESULTS / "layers.json")
+    write_json(RESULTS / "layers.json", told)
     drawn(lambda axes: draw(axes, found), RESULTS / "layers.png")
 
     def more(row: Report) -> str:

@@ -20,7 +20,6 @@ from runs import (
     Report,
     both,
     evaluated,
-    keep,
     length,
     repeats,
     speedup,
@@ -29,7 +28,7 @@ from runs import (
 )  # fmt: skip
 
 from litdraft.evaluation.plots import BLUE, ORANGE, drawn
-from litdraft.models.files import read_json
+from litdraft.models.files import read_json, write_json
 
 RESULTS = Path("benchmarks/results")
 STEPS = 600
@@ -66,7 +65,7 @@ def run(name: str, source: str, *choices: str, every: int = 1, steps: int = STEP
     each = f"+trainer.check_val_every_n_epoch={every}"
     chosen = [*COMMON, *SOURCES[source], *choices, f"trainer.max_steps={steps}", each]
     trained(folder, f"data={source}", *chosen)
-    keep(evaluated(folder, f"run={folder}", "prompts=64"), RESULTS / f"{name}.json")
+    write_json(RESULTS / f"{name}.json", evaluated(folder, f"run={folder}", "prompts=64"))
 
 
 def report(name: str) -> Report:

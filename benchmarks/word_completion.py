@@ -16,7 +16,9 @@ import shutil
 from pathlib import Path
 
 from certainty import BOOKS, MIX, STORIES, STORIES260K
-from runs import OUTPUTS, both, evaluated, keep, length, speedup, trained
+from runs import OUTPUTS, both, evaluated, length, speedup, trained
+
+from litdraft.models.files import write_json
 
 RESULTS = Path("benchmarks/results/word_completion")
 STEPS, PROMPTS, NEW = 400, 24, 96
@@ -67,7 +69,7 @@ def evaluate(name: str) -> None:
     if name.endswith(EAGER):
         common += ["fused=false", "repeats=1"]
     report = evaluated(folder, *common, *(["decoding=gated"] if gated else []))
-    keep(report, RESULTS / f"{name}.json")
+    write_json(RESULTS / f"{name}.json", report)
     print(
         name, both(report, length), both(report, speedup), f"{report['draft_milliseconds']:.3f} ms"
     )
@@ -75,7 +77,7 @@ def evaluate(name: str) -> None:
         mode = "phrasing" if name.endswith("sentence") else "word_completion"
         asked = [WANTED] if mode == "word_completion" else []
         lossy = evaluated(folder, *common, f"decoding={mode}", *asked, told="lossy.json")
-        keep(lossy, RESULTS / f"{name}-lossy.json")
+        write_json(RESULTS / f"{name}-lossy.json", lossy)
         for plot in LOSSY:
             shutil.copy(folder / plot, RESULTS / f"{name}-lossy-{plot}")
         print((folder / "lossy.md").read_text(encoding="utf-8"))

@@ -137,11 +137,15 @@ def _reset(module: nn.Module) -> None:
         _reset(part)
 
 
+def writer_of(bench: Bench) -> Writer:
+    """Lets the target write, shared with the other processes."""
+    fabric = bench.fabric
+    share = Share(fabric.global_rank, fabric.world_size, fabric.barrier, fabric.broadcast)
+    return Writer(bench.target, Path(bench.config.data.cache), bench.config.seed, share=share)
+
+
 def prompts_of(bench: Bench, split: Split, count: int) -> Rows:
     """Held-out prompts and the groups they belong to."""
-    config, fabric = bench.config, bench.fabric
-    share = Share(fabric.global_rank, fabric.world_size, fabric.barrier, fabric.broadcast)
-    writer = Writer(bench.target, Path(config.data.cache), config.seed, share=share)
-    materials = Materials.of(bench.tokenizer, writer)
+    config, materials = bench.config, Materials.of(bench.tokenizer, writer_of(bench))
     room = room_behind(config.max_new_tokens, LONGEST if config.k == "auto" else config.k)
     return source_of(config).held_out(materials, split, count, room)

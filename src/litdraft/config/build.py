@@ -7,7 +7,7 @@ import inspect
 import os
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,12 @@ def own_device(accelerator: str = "auto") -> torch.device:
 
 def sampling_of(config: DictConfig) -> Sampling:
     return Sampling(config.temperature, config.top_k, config.top_p)
+
+
+def samplings_of(config: DictConfig) -> tuple[Sampling, Sampling]:
+    """What was asked for, and what stands beside it: greedy, or temperature 1."""
+    asked = sampling_of(config)
+    return asked, replace(asked, temperature=1.0 if asked.greedy else 0.0)
 
 
 def target_opener(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from rich.progress import Progress
 
 from litdraft.config import lossy
 from litdraft.config.bench import Bench, open_bench, prompts_of
-from litdraft.config.build import sampling_of
+from litdraft.config.build import sampling_of, samplings_of
 from litdraft.config.gates import Gating
 from litdraft.config.measuring import block
 from litdraft.data.layouts import prompt_tokens
@@ -48,12 +48,11 @@ def evaluate(config: DictConfig, folder: Path) -> float:
     rows = prompts_of(bench, "test", config.prompts)
     prompts = rows.prompts()
     mine = range(fabric.global_rank, len(prompts), fabric.world_size)
-    other = replace(sampling, temperature=1.0 if sampling.greedy else 0.0)
     with Progress(transient=True, disable=fabric.global_rank > 0) as progress:
         compiled = _compiled(bench, choice.k, [prompts[row] for row in mine])
         work = progress.add_task("decoding", total=2 * -(-len(mine) // config.batch))
         blocks = []
-        for some in (sampling, other):
+        for some in samplings_of(config):
             set_gate = gating.set(some)
             found = block(
                 bench, choice.k, compiled, rows, mine, some, lambda: progress.advance(work)
@@ -61,8 +60,8 @@ def evaluate(config: DictConfig, folder: Path) -> float:
             blocks.append({**found, "gate": set_gate})
     main, beside = blocks
     told = _told(bench, choice, main, beside, len(prompts))
-    gating.set(sampling)
     if fabric.global_rank == 0:
+        gating.set(sampling)
         told["draft_milliseconds"] = draft_milliseconds(
             bench.target,
             bench.drafter,

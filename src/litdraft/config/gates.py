@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from rich.progress import Progress
 
-from litdraft.config.bench import Bench, prompts_of
-from litdraft.data.continuations import Writer
+from litdraft.config.bench import Bench, prompts_of, writer_of
 from litdraft.errors import UserError
 from litdraft.evaluation import gating
 from litdraft.evaluation.gating import Heard
@@ -54,8 +52,7 @@ def fit(bench: Bench, sampling: Sampling) -> Fit:
     """Calibrate on what the target writes behind validation prompts, under the same sampling."""
     config = bench.config
     prompts = prompts_of(bench, "validation", config.decoding.validation).prompts()
-    writer = Writer(bench.target, Path(config.data.cache), config.seed)
-    rows = writer.continued(prompts, config.max_new_tokens, sampling)
+    rows = writer_of(bench).continued(prompts, config.max_new_tokens, sampling)
     texts = [rows[place][0][len(prompt) :].tolist() for place, prompt in enumerate(prompts)]
     with Progress(transient=True) as progress:
         work = progress.add_task("calibrating", total=len(prompts))

@@ -6,14 +6,13 @@ Lossless decoding of the same prompts stands beside it, timed in the same run.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rich.progress import Progress
 
 from litdraft.config.bench import Bench, prompts_of
-from litdraft.config.build import sampling_of
+from litdraft.config.build import samplings_of
 from litdraft.config.gates import Fit, check, fit, guard
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.gate import Phrase, Skip
@@ -41,14 +40,12 @@ def evaluate(bench: Bench, folder: Path) -> float:
             f"decoding={config.decoding.mode} is lossy and measured on one device, for one k and "
             "for the data's prompts: give devices=1, a number for k, and no prompt"
         )
-    sampling = sampling_of(config)
-    other = replace(sampling, temperature=1.0 if sampling.greedy else 0.0)
     prompts = prompts_of(bench, "test", config.prompts).prompts()
     told = {
         "mode": "lossy",
         "decoding": config.decoding.mode,
         "losslessness": refused(bench),
-        "blocks": [_block(bench, prompts, some) for some in (sampling, other)],
+        "blocks": [_block(bench, prompts, some) for some in samplings_of(config)],
         "k": config.k,
         "prompts": len(prompts),
         **bench.facts(),
@@ -156,7 +153,7 @@ def _row(
     plain, drafted = measurement.baseline, measurement.drafted
     found = judged(bench.reference(), prompts, drafted.tokens, drafted.accepted, sampling)
     passes, tokens = sum(map(len, drafted.accepted)), sum(drafted.decoded)
-    ends = bench.target.spec.eos
+    ends, speed = bench.target.spec.eos, figures.speed(measurement.times())
     texts = (
         [[t for t in text if t not in ends] for text in side.tokens] for side in (drafted, plain)
     )
@@ -169,5 +166,5 @@ def _row(
         "perplexity_ratio": found.perplexity / own.perplexity,
         **likeness(bench.tokenizer, *texts),
         "repeated_4grams": figures.share(*repeated_4grams(drafted.tokens)),
-        **{key: figures.speed(measurement.times())[key] for key in ("speedup", "timed_batches")},
+        **{key: speed[key] for key in ("speedup", "timed_batches")},
     }

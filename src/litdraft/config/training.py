@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ from litdraft.data import preview
 from litdraft.data.module import TextModule
 from litdraft.errors import UserError
 from litdraft.evaluation.provenance import provenance
-from litdraft.models.files import replacing
+from litdraft.models.files import write_json
 from litdraft.models.tokenizer import Tokenizer
 from litdraft.models.weights import save_language_model
 from litdraft.training.callbacks import Interrupted, LastValidation, Probe, inside_epochs
@@ -149,8 +148,7 @@ def _conclude(
         "config": plain(config),
         **provenance(module.device),
     }
-    with replacing(folder / "manifest.json") as path:
-        path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / "manifest.json", manifest)
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{trained:,} parameters trained; best {name} {score:.3f}; run folder {folder}")
     if module.target is None:

@@ -19,7 +19,7 @@ from litdraft.data.shards import check_room, fetch, planned, tell, whole
 from litdraft.data.share import Share
 from litdraft.data.teacher import Teacher
 from litdraft.errors import UserError
-from litdraft.models.files import read_json, replacing, tidy
+from litdraft.models.files import read_json, replacing, tidy, write_json
 from litdraft.protocols import Reading, Target
 
 FORMAT = 1
@@ -108,8 +108,7 @@ class TeacherCache(Dataset[Row]):
         if missing and share.rank == 0:
             tidy(self.folder)
             tell(self.folder, size, left, sum(self.sizes))
-            with replacing(self.folder / "manifest.json") as path:
-                path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+            write_json(self.folder / "manifest.json", facts)
         share.barrier()
         mine = [shard for shard in missing if share.mine(shard)]
         total = sum(self.sizes[row] for shard in mine for row in range(*self.shards[shard]))

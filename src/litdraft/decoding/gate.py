@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from litdraft.decoding.run import Run
@@ -28,7 +27,7 @@ class Skip(Speculate):
     def decide(
         self, run: Run, proposal: Proposal, reading: Reading, uniforms_BP: Tensor
     ) -> Verdict:
-        return self.ended(run, proposal, reading, drafted(proposal), uniforms_BP[:, -1])
+        return self.ended(run, proposal, reading, proposal.drafted_B(), uniforms_BP[:, -1])
 
     def ended(
         self, run: Run, proposal: Proposal, reading: Reading, kept_B: Tensor, uniforms_B: Tensor
@@ -37,13 +36,11 @@ class Skip(Speculate):
         hidden_BPD, width = reading.hidden_BPD, reading.hidden_BPD.shape[2]
         last_B1D = hidden_BPD.gather(1, kept_B[:, None, None].expand(-1, 1, width))
         if self.sampling.greedy:
-            added_B1 = self.target.best(last_B1D)
+            added_B = self.target.best(last_B1D)[:, 0]
         else:
             probs_BV = self.sampling.probs(self.target.unembed(last_B1D)[:, 0])
-            added_B1 = draw(probs_BV, uniforms_B)[:, None]
-        tokens_BP = torch.cat((proposal.tokens_BK, added_B1), 1)
-        tokens_BP = tokens_BP.scatter(1, kept_B[:, None], added_B1)
-        verdict = Verdict(tokens_BP, kept_B + 1, drafted(proposal)).unless(run.context.done_B)
+            added_B = draw(probs_BV, uniforms_B)
+        verdict = Verdict.of(proposal, kept_B, added_B).unless(run.context.done_B)
         extend(run, verdict)
         return verdict
 
@@ -63,15 +60,5 @@ class Phrase(Skip):
         tokens_BK = proposal.tokens_BK
         logits_BKV = self.target.unembed(reading.hidden_BPD[:, : tokens_BK.shape[1]]).float()
         probs_BK = logits_BKV.softmax(-1).gather(2, tokens_BK[..., None])[..., 0]
-        kept_BK = probs_BK >= self.bound
-        if proposal.valid_BK is not None:
-            kept_BK = kept_BK & proposal.valid_BK
-        kept_B = kept_BK.long().cumprod(1).sum(1)
+        kept_B = proposal.leading_B(probs_BK >= self.bound)
         return self.ended(run, proposal, reading, kept_B, uniforms_BP[:, -1])
-
-
-def drafted(proposal: Proposal) -> Tensor:
-    """drafted_B: how many tokens each row proposes."""
-    if proposal.valid_BK is not None:
-        return proposal.valid_BK.sum(1)
-    return torch.full_like(proposal.tokens_BK[:, 0], proposal.tokens_BK.shape[1])

@@ -29,12 +29,7 @@ def verify(proposal: Proposal, target: Tensor | Certain, uniforms_BP: Tensor) ->
     else:
         target_BK = target[:, :k].gather(2, tokens_BK[..., None])[..., 0]
         kept_BK = uniforms_BP[:, :k] * _drafter(proposal) < target_BK
-    if proposal.valid_BK is not None:
-        kept_BK = kept_BK & proposal.valid_BK
-        drafted_B = proposal.valid_BK.sum(1)
-    else:
-        drafted_B = torch.full_like(uniforms_BP[:, 0], k, dtype=torch.long)
-    accepted_B = kept_BK.long().cumprod(1).sum(1)
+    accepted_B, drafted_B = proposal.leading_B(kept_BK), proposal.drafted_B()
     if isinstance(target, Certain):
         return Verdict(target.tokens_BP, accepted_B + 1, drafted_B)
 
@@ -45,10 +40,7 @@ def verify(proposal: Proposal, target: Tensor | Certain, uniforms_BP: Tensor) ->
         # Rounding can leave a residual without mass, where p and q agree: then p itself.
         rejected_B1 = (accepted_B < drafted_B)[:, None] & (residual_BV.sum(1, keepdim=True) > 0)
         weights_BV = torch.where(rejected_B1, residual_BV, weights_BV)
-    added_B = draw(weights_BV, uniforms_BP[:, k])
-    tokens_BP = torch.cat((tokens_BK, added_B[:, None]), 1)
-    tokens_BP = tokens_BP.scatter(1, accepted_B[:, None], added_B[:, None])
-    return Verdict(tokens_BP, accepted_B + 1, drafted_B)
+    return Verdict.of(proposal, accepted_B, draw(weights_BV, uniforms_BP[:, k]))
 
 
 def _drafter(proposal: Proposal) -> Tensor | float:

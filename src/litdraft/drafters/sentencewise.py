@@ -157,7 +157,9 @@ class Sentencewise(Drafter):
 
     def states(self, lesson: Lesson) -> Tensor:
         """states_BS1C: they do not depend on where a round began."""
-        begin_BS = self._begins(lesson)
+        return self._states(lesson, self._begins(lesson))
+
+    def _states(self, lesson: Lesson, begin_BS: Tensor) -> Tensor:
         taps_BSC = lesson.taps_BSC
         if taps_BSC is not None:
             # At the last token before the sentence, where that is of the same text.
@@ -195,12 +197,12 @@ class Sentencewise(Drafter):
     @torch.no_grad()
     def guesses(self, lesson: Lesson) -> Guess:
         """What it would draft at every place of texts, one text at a time."""
-        found = []
-        for states_SC in self.states(lesson)[:, :, 0]:
+        found, begin_BS = [], self._begins(lesson)
+        for states_SC in self._states(lesson, begin_BS)[:, :, 0]:
             score_S, place_S = self.confidence(states_SC, self.unembed(states_SC, 0))
             found.append((self._token(place_S), score_S))
         token_BS, score_BS = (torch.stack(some) for some in zip(*found, strict=True))
-        return Guess(token_BS, score_BS, self._begins(lesson))
+        return Guess(token_BS, score_BS, begin_BS)
 
     @torch.no_grad()
     def likelihood(self, lesson: Lesson, warp: Warp) -> Tensor:

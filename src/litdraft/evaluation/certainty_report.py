@@ -10,7 +10,7 @@ from rich.table import Column, Table
 
 from litdraft.evaluation.certainty import BOUNDS
 from litdraft.evaluation.detection import ORDERS, PRECISIONS
-from litdraft.evaluation.markdown import keep, table
+from litdraft.evaluation.markdown import keep, percent, table
 
 NAMES = {"own": "the data's own text", "greedy": "written greedily", "sampled": "at temperature 1"}
 
@@ -20,7 +20,7 @@ def headline(told: dict[str, Any]) -> str:
     name = "sampled" if "sampled" in told["texts"] else "own"
     text = told["texts"][name]
     return (
-        f"{told['target']}, {NAMES[name]}: certain (at least 0.99) at {_percent(text['share'][2])} "
+        f"{told['target']}, {NAMES[name]}: certain (at least 0.99) at {percent(text['share'][2])} "
         f"of {text['positions']:,} positions; skipping all of those would decode "
         f"{_times(text['speedup'][2])} as fast"
     )
@@ -36,9 +36,9 @@ def share_cells(told: dict[str, Any]) -> list[list[str]]:
         *(
             [
                 NAMES[name],
-                *map(_percent, text["share"]),
+                *map(percent, text["share"]),
                 _ratio(text["right"][2], text["certain"][2]),
-                _percent(text["repeated_4grams"]),
+                percent(text["repeated_4grams"]),
                 f"{text['positions']:,}",
             ]
             for name, text in told["texts"].items()
@@ -82,7 +82,7 @@ def found_cells(text: dict[str, Any]) -> list[list[str]]:
                 [
                     f"{bound}: found at {100 * precision:g} %",
                     "",
-                    *(_percent(found["recall"][place]) for found in some),
+                    *(percent(found["recall"][place]) for found in some),
                 ]
                 for place, precision in enumerate(PRECISIONS)
             ),
@@ -163,12 +163,8 @@ def show(told: dict[str, Any], folder: Path) -> None:
     console.print(places, markup=False, soft_wrap=True)
 
 
-def _percent(rate: float) -> str:
-    return f"{100 * rate:.1f} %"
-
-
 def _ratio(part: int, whole: int) -> str:
-    return _percent(part / whole) if whole else ""
+    return percent(part / whole) if whole else ""
 
 
 def _times(speedup: float | None) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 
-from litdraft.evaluation.markdown import keep, pace_of, table
+from litdraft.evaluation.markdown import keep, pace_of, percent, table
 
 HEAD = ["decoding", "setting", "tokens a pass", "passes saved", "unverified", "agree", "perplexity",
         "BLEU", "ROUGE-L", "repeats", "speedup"]  # fmt: skip
@@ -157,4 +157,4 @@ def show(told: dict[str, Any], folder: Path) -> None:
 
 
 def _percent(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.1f} %"
+    return "" if share is None else percent(share)

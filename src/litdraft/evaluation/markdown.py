@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from litdraft.models.files import replacing
+from litdraft.models.files import replacing, write_json
 
 
 def table(cells: list[list[str]]) -> list[str]:
     """Markdown, the first row its head."""
     head, *body = ["| " + " | ".join(line) + " |" for line in cells]
     return [head, "|" + " --- |" * len(cells[0]), *body]
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 def temperature(block: dict[str, Any]) -> str:
@@ -34,7 +37,6 @@ def drafting(report: dict[str, Any]) -> str:
 
 def keep(name: str, told: dict[str, Any], text: str, folder: Path) -> None:
     """NAME.json and NAME.md, each whole or not at all."""
-    with replacing(folder / f"{name}.json") as path:
-        path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / f"{name}.json", told)
     with replacing(folder / f"{name}.md") as path:
         path.write_text(text, encoding="utf-8")

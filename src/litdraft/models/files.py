@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,12 @@ def tidy(folder: Path) -> None:
             path.unlink(missing_ok=True)
         except (PermissionError, ValueError):
             continue  # alive, or not ours
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Whole or not at all, to be read by people too."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from litdraft.errors import UserError
 from litdraft.models.checkpoint import Part
-from litdraft.models.files import read_json, replacing
+from litdraft.models.files import read_json, replacing, write_json
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -149,8 +148,7 @@ def write_folder(
     for extra in extras:
         with replacing(folder / extra.name) as path:
             shutil.copyfile(extra, path)
-    with replacing(folder / "config.json") as path:
-        path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / "config.json", config)
 
 
 def placed(

@@ -23,6 +23,19 @@ class Proposal:
     valid_BK: Tensor | None = None
     vocabulary_U: Tensor | None = None
 
+    def drafted_B(self) -> Tensor:
+        """How many tokens each row proposes."""
+        if self.valid_BK is not None:
+            return self.valid_BK.sum(1)
+        rows, k = self.tokens_BK.shape
+        return self.tokens_BK.new_full((rows,), k)
+
+    def leading_B(self, kept_BK: Tensor) -> Tensor:
+        """How many of each row's drafts stand before the first that is not kept, or not valid."""
+        if self.valid_BK is not None:
+            kept_BK = kept_BK & self.valid_BK
+        return kept_BK.long().cumprod(1).sum(1)
+
 
 def place_in(vocabulary_U: Tensor | None, tokens_n: Tensor) -> Tensor:
     """Which column of a draft vocabulary each token is; -1 for a token that it lacks."""
@@ -46,6 +59,14 @@ class Verdict:
     tokens_BP: Tensor
     count_B: Tensor
     drafted_B: Tensor
+
+    @classmethod
+    def of(cls, proposal: Proposal, accepted_B: Tensor, added_B: Tensor) -> Verdict:
+        """So many drafts, and the token added behind them."""
+        added_B1 = added_B[:, None]
+        tokens_BP = torch.cat((proposal.tokens_BK, added_B1), 1)
+        tokens_BP = tokens_BP.scatter(1, accepted_B[:, None], added_B1)
+        return cls(tokens_BP, accepted_B + 1, proposal.drafted_B())
 
     def unless(self, done_B: Tensor) -> Verdict:
         """The same, but nothing for rows that are done."""
