@@ -14,10 +14,10 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from litdraft.config.entry import exit_code, prepared, run_job
-from litdraft.config.evaluation import evaluate
-from litdraft.config.restore import restored
-from litdraft.config.study import study
+from litdraft.cli.main import exit_code, prepared, run_job
+from litdraft.evaluation.run import evaluate
+from litdraft.runs.restore import restored
+from litdraft.studies.run import study
 
 CONF = Path(__file__).resolve().parent / "conf"
 

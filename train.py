@@ -13,8 +13,8 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 import hydra
 from omegaconf import DictConfig
 
-from litdraft.config.entry import exit_code, prepared, run_job
-from litdraft.config.job import train_and_evaluate
+from litdraft.cli.jobs import train_and_evaluate
+from litdraft.cli.main import exit_code, prepared, run_job
 
 CONF = Path(__file__).resolve().parent / "conf"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from runs import OUTPUTS, SHARED, Report, evaluated
 
-from litdraft.models.files import write_json
+from litdraft.io import write_json
 
 RESULTS = Path("benchmarks/results/study")
 MIX = ["target=llama", f"target.path={SHARED}/targets/mix-13m"]

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from litdraft.drafters.ngram import NGram
-from litdraft.evaluation.provenance import provenance
-from litdraft.models.files import replacing
-from litdraft.models.tokenizer import open_tokenizer
+from litdraft.io import replacing
 from litdraft.protocols import TargetSpec
+from litdraft.reports.provenance import provenance
+from litdraft.tokenizers.load import open_tokenizer
 
 LENGTH = 500
 

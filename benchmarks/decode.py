@@ -31,16 +31,16 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as both entry points do
 
 import torch
 
-from litdraft.config.runs import open_run
 from litdraft.decoding.autoregress import Autoregress
-from litdraft.decoding.generation import Decoder
+from litdraft.decoding.result import Decoder
 from litdraft.decoding.speculate import Speculate
 from litdraft.drafters.lookup import Lookup
-from litdraft.evaluation.provenance import provenance
-from litdraft.models.files import write_json
-from litdraft.models.tokenizer import open_tokenizer
+from litdraft.io import write_json
+from litdraft.reports.provenance import provenance
+from litdraft.runs.open import open_run
 from litdraft.sampling import Sampling
 from litdraft.targets.llama import LlamaTarget
+from litdraft.tokenizers.load import open_tokenizer
 
 Ids = list[int]
 Run = Callable[[], "list[Decoded]"]

@@ -10,8 +10,8 @@ import matplotlib as mpl
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
-from litdraft.evaluation.plots import BLUE, GREEN, GREY, ORANGE
-from litdraft.models.files import replacing
+from litdraft.io import replacing
+from litdraft.reports.plots import BLUE, GREEN, GREY, ORANGE
 
 SKY, PINK = "#56B4E9", "#CC79A7"
 ACTS = {

@@ -33,7 +33,7 @@ from runs import (
     trained,
 )  # fmt: skip
 
-from litdraft.models.files import write_json
+from litdraft.io import write_json
 
 RESULTS = Path("benchmarks/results/families")
 SECONDS = RESULTS.with_name("families-seconds.json")

@@ -36,7 +36,7 @@ from runs import (
     trained,
 )  # fmt: skip
 
-from litdraft.models.files import write_json
+from litdraft.io import write_json
 
 RESULTS = Path("benchmarks/results/fastllm")
 TARGET = os.environ.get("LITDRAFT_SMALL_T5") or "outputs/small_t5_passages/model"
@@ -138,9 +138,10 @@ def floors(found: dict[str, Report], task: str) -> str:
     for block in (report, report["beside"]):
         part = block["groups"][task]
         floor = " and ".join(f"{name} {value:.2f}" for name, value in part["floor"].items())
-        sides = (part["quality"][side] for side in ("baseline", "drafted"))
+        encoder_decoder = (part["quality"][side] for side in ("baseline", "drafted"))
         quality = "; ".join(
-            ", ".join(f"{name} {100 * value:.1f}" for name, value in side.items()) for side in sides
+            ", ".join(f"{name} {100 * value:.1f}" for name, value in side.items())
+            for side in encoder_decoder
         )
         told.append(f"temperature {block['temperature']:g}: {floor}; {quality}")
     return f"{task}, " + "\n\n".join(told)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from runs import OUTPUTS, SHARED, Report, both, by_position, evaluated, length, table, trained
 
-from litdraft.models.files import read_json, write_json
+from litdraft.io import read_json, write_json
 
 RESULTS = Path("benchmarks/results/gpt_k")
 COMMON = [

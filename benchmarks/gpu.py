@@ -26,8 +26,8 @@ from torch import Tensor
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.compiled import Compiled
 from litdraft.decoding.speculate import Speculate
-from litdraft.models.llama import Llama, LlamaConfig
-from litdraft.protocols import Context, Drafter, Proposal, Seen, Warp
+from litdraft.networks.llama import Llama, LlamaConfig
+from litdraft.protocols import Context, Drafter, Observation, Proposal
 from litdraft.sampling import Sampling
 from litdraft.targets.llama import LlamaTarget
 
@@ -54,11 +54,11 @@ class Dialled(Drafter):
         self.chance = chance
         self.truth_T: Tensor | None = None
 
-    def allocate(self, rows: int, room: int, k: int) -> Tensor:
+    def allocate(self, rows: int, capacity: int, k: int) -> Tensor:
         return self.head.weight.new_zeros(rows, self.head.in_features)
 
     def propose(
-        self, state: Tensor, context: Context, k: int, warp: Warp, uniforms_BK: Tensor
+        self, state: Tensor, context: Context, k: int, sampling: Sampling, uniforms_BK: Tensor
     ) -> Proposal:
         tokens, hidden_BD = [], state
         for j in range(k):
@@ -71,7 +71,7 @@ class Dialled(Drafter):
             tokens.append(torch.where(right_B, self.truth_T[place_B], (drafted_B + 1) % 97))
         return Proposal(torch.stack(tokens, 1))
 
-    def observe(self, state: Tensor, seen: Seen, context: Context) -> None:
+    def observe(self, state: Tensor, seen: Observation, context: Context) -> None:
         return None
 
 
@@ -154,7 +154,7 @@ def measured(
     loop = Speculate(target, drafter, k, greedy, compiled=compiled)
     run = loop._begin([prompt], tokens, None)
     loop.prefill(run)
-    run.cache.within(context + tokens)
+    run.cache.limit_slots(context + tokens)
     kept = [t.clone() for t in (run.context.length_B, run.context.known_B, run.cache.length_B)]
 
     def round_again() -> None:
@@ -167,7 +167,7 @@ def measured(
     token_B1 = torch.ones(1, 1, dtype=torch.long, device=device)
 
     def step() -> Tensor:
-        return target.best(target.read(token_B1, run.cache).hidden_BPD)
+        return target.argmax(target.forward(token_B1, run.cache).hidden_BPD)
 
     step_seconds = clock.median(Compiled(step, device) if compiled else step)
     round_seconds = clock.median(round_again)

@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 
+from litdraft.checkpoints.hf_causal import proven
 from litdraft.decoding.speculate import Speculate
 from litdraft.drafters.lookup import Lookup
-from litdraft.models.hf_open import proven
 from litdraft.sampling import Sampling
 from litdraft.targets.hf_causal import HFCausalTarget
 

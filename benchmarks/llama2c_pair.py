@@ -16,7 +16,7 @@ from pathlib import Path
 from runs import OUTPUTS, SHARED, evaluated, trained
 from table import HEAD, rows
 
-from litdraft.models.files import write_json
+from litdraft.io import write_json
 
 RESULT = Path("benchmarks/results/llama2c_pair.json")
 NAME = "llama2c-pair"

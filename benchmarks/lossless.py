@@ -20,7 +20,7 @@ import torch
 
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.speculate import Speculate
-from litdraft.models.files import replacing
+from litdraft.io import replacing
 from litdraft.protocols import Drafter
 from litdraft.sampling import Sampling
 
@@ -40,7 +40,7 @@ def agrees(family: Callable[[Any], Drafter], k: int, batch: int, temperature: fl
     drafter.eval().bind(target)
     told = []
     for compiled in (False, True):
-        drafter.forget()
+        drafter.reset()
         loop = Speculate(target, drafter, k, sampling, seed=3, compiled=compiled)
         parts = [
             loop.generate(PROMPTS[at : at + batch], TOKENS, range(at, at + batch))

@@ -22,9 +22,9 @@ from gpu import SHAPES, target_of
 
 from litdraft.decoding.speculate import Speculate
 from litdraft.drafters.lstm import LSTM
-from litdraft.evaluation.provenance import provenance
-from litdraft.models.files import write_json
+from litdraft.io import write_json
 from litdraft.native.build import available
+from litdraft.reports.provenance import provenance
 from litdraft.sampling import Sampling
 
 PAGE = 4096

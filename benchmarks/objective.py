@@ -22,7 +22,7 @@ import torch
 from memory import resident
 from torch import Tensor, nn
 
-from litdraft.objectives import Objective
+from litdraft.losses.objective import Objective
 from litdraft.sampling import log_softmax
 
 RESULTS = Path("benchmarks/results/objective.json")
@@ -42,7 +42,7 @@ class Head(nn.Module):
     def unembed(self, states_nC: Tensor, j: int) -> Tensor:
         return states_nC @ self.weight.T
 
-    def matrix(self, j: int) -> Tensor | None:
+    def unembedding_weight(self, j: int) -> Tensor | None:
         return self.weight
 
 

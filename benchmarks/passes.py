@@ -18,9 +18,9 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as both entry points do
 import torch
 from runs import SHARED, table
 
-from litdraft.evaluation.provenance import provenance
-from litdraft.evaluation.skipping import pass_seconds
-from litdraft.models.files import write_json
+from litdraft.io import write_json
+from litdraft.reports.provenance import provenance
+from litdraft.studies.skipping import pass_seconds
 from litdraft.targets.llama import LlamaTarget
 
 RESULT = Path("benchmarks/results/passes.json")

@@ -14,15 +14,15 @@ import json
 import os
 from pathlib import Path
 
-from litdraft.data.examples import given_in, written_in
-from litdraft.data.layouts import prompt_tokens
-from litdraft.data.restoration import Restoration
+from litdraft.data.rows.prompt_layout import prompt_tokens
+from litdraft.data.sources.examples import given_in, written_in
+from litdraft.data.sources.restoration import Restoration
 from litdraft.decoding.autoregress import Autoregress
-from litdraft.evaluation.provenance import provenance
 from litdraft.evaluation.quality import figures, sums
-from litdraft.models.tokenizer import open_tokenizer
+from litdraft.reports.provenance import provenance
 from litdraft.sampling import Sampling
 from litdraft.targets.seq2seq import Seq2SeqTarget
+from litdraft.tokenizers.load import open_tokenizer
 
 SHARED = Path(os.environ.get("LITDRAFT_SHARED") or "../shared")
 RESULTS = Path("benchmarks/results/restoration.json")
@@ -44,7 +44,7 @@ def main() -> None:
     examples = list(source.examples("test", tokenizer))
     given = [given_in(example) for example in examples]
     wanted = [(written_in(example, tokenizer) or "").strip() for example in examples]
-    prompts = [prompt_tokens(tokenizer, target.spec.sides, text) for text in given]
+    prompts = [prompt_tokens(tokenizer, target.spec.encoder_decoder, text) for text in given]
     written, cut = [], []
     for at in range(0, len(prompts), BATCH):
         told = Autoregress(target, Sampling()).generate(prompts[at : at + BATCH], MOST).tokens

@@ -24,15 +24,15 @@ import torch
 from drawing import draw_growth, draw_profile
 from torch import Tensor
 
-from litdraft.config.runs import open_run
 from litdraft.decoding import speculate
 from litdraft.decoding.autoregress import Autoregress
-from litdraft.decoding.generation import Decoder
-from litdraft.decoding.run import Run
+from litdraft.decoding.result import Decoder
 from litdraft.decoding.speculate import Speculate
-from litdraft.evaluation.provenance import provenance
-from litdraft.models.files import write_json
+from litdraft.decoding.state import Run
+from litdraft.io import write_json
 from litdraft.protocols import Drafter
+from litdraft.reports.provenance import provenance
+from litdraft.runs.open import open_run
 from litdraft.sampling import Sampling
 from litdraft.targets.llama import LlamaTarget
 
@@ -88,7 +88,7 @@ class Held:
             return drafter.propose(self.run.state, context, k, sampling, drawn_Bn[:, :k])
 
         def verify() -> Any:
-            return self.loop._says(target.read(tokens_BP, self.run.cache).hidden_BPD)
+            return self.loop._says(target.forward(tokens_BP, self.run.cache).hidden_BPD)
 
         return {"drafter": propose, "target": verify}
 
@@ -132,7 +132,7 @@ def profile(target: LlamaTarget, drafter: Drafter, k: int, sampling: Sampling) -
     log: dict[str, list[float]] = {}
     with (
         timed(drafter, "propose", log, "propose"),
-        timed(target, "read", log, "read"),
+        timed(target, "forward", log, "read"),
         timed(held.loop, "_says", log, "says"),
         timed(speculate, "settle", log, "settle"),
         timed(drafter, "observe", log, "observe"),
@@ -168,11 +168,11 @@ def throughput(
     rows = []
     for batch in (1, 2, 4, 8, 16):
         batches = [prompts[at : at + batch] for at in range(0, len(prompts), batch)]
-        sides: dict[int, Decoder] = {0: Autoregress(target, Sampling())}
-        sides |= {k: Speculate(target, drafter, k, Sampling()) for k in (1, 2, 3, 5)}
-        paces: dict[int, list[float]] = {k: [] for k in sides}
+        encoder_decoder: dict[int, Decoder] = {0: Autoregress(target, Sampling())}
+        encoder_decoder |= {k: Speculate(target, drafter, k, Sampling()) for k in (1, 2, 3, 5)}
+        paces: dict[int, list[float]] = {k: [] for k in encoder_decoder}
         for turn in range(turns + 1):
-            for k, side in sides.items():
+            for k, side in encoder_decoder.items():
                 told = [side.generate(some, tokens) for some in batches]
                 written = sum(len(text) - 1 for one in told for text in one.tokens)
                 if turn:

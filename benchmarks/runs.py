@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from litdraft.models.files import read_json
+from litdraft.io import read_json
 
 SHARED = Path(os.environ.get("LITDRAFT_SHARED") or "../shared")
 OUTPUTS = Path("outputs")

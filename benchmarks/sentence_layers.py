@@ -22,14 +22,14 @@ from hydra import initialize_config_dir
 from matplotlib.axes import Axes
 from runs import OUTPUTS, Report, table, trained
 
-from litdraft.config.bench import open_bench, prompts_of
-from litdraft.config.restore import evaluation_config
 from litdraft.config.schema import checked, register
 from litdraft.decoding.autoregress import Autoregress
-from litdraft.evaluation.plots import drawn
-from litdraft.evaluation.provenance import provenance
-from litdraft.models.files import write_json
-from litdraft.protocols import Lesson
+from litdraft.evaluation.setup import open_bench, prompts_of
+from litdraft.io import write_json
+from litdraft.protocols import TrainingBatch
+from litdraft.reports.plots import drawn
+from litdraft.reports.provenance import provenance
+from litdraft.runs.restore import evaluation_config
 from litdraft.sampling import Sampling
 
 RESULTS = Path("benchmarks/results/word_completion")
@@ -65,12 +65,12 @@ def agreement(name: str) -> dict[str, Any]:
         for prompt, text in zip(some, texts, strict=True):
             tokens_BT = torch.tensor([[*prompt, *text]])
             prompt_B = torch.tensor([len(prompt)])
-            taps = bench.target.read(tokens_BT[:, :-1], taps=bench.drafter.needs.taps).taps_BPC
-            lesson = Lesson(
+            taps = bench.target.forward(tokens_BT[:, :-1], taps=bench.drafter.needs.taps).taps_BPC
+            batch = TrainingBatch(
                 tokens_BT, torch.ones_like(tokens_BT[:, 1:]).bool(), None, taps, 1, None, prompt_B
             )
             drafter: Any = bench.drafter
-            guess = drafter.guesses(lesson)
+            guess = drafter.guesses(batch)
             place_S = torch.arange(len(prompt), tokens_BT.shape[1] - 1)
             right.append((guess.token_BS[0] == tokens_BT[0, 1:])[place_S])
             read.append(place_S - guess.begin_BS[0, place_S] + 1)

@@ -17,14 +17,14 @@ from typing import Any
 
 import torch
 
-from litdraft.decoding.run import Run
 from litdraft.decoding.speculate import Speculate
+from litdraft.decoding.state import Run
 from litdraft.drafters.lookup import Lookup
 from litdraft.drafters.lstm import LSTM
-from litdraft.evaluation.provenance import provenance
-from litdraft.models.t5 import T5
-from litdraft.models.t5_blocks import T5Config
+from litdraft.networks.t5 import T5
+from litdraft.networks.t5_blocks import T5Config
 from litdraft.protocols import Drafter, TargetSpec
+from litdraft.reports.provenance import provenance
 from litdraft.sampling import Sampling
 from litdraft.targets.seq2seq import Seq2SeqTarget
 
@@ -64,7 +64,7 @@ def turns(target: Seq2SeqTarget, drafter: Drafter, batch: int) -> tuple[list[flo
         drawn_BK = loop._draw(context, K)
         proposal = drafter.propose(run.state, context, K, loop.sampling, drawn_BK)
         tokens_BP = torch.cat((context.unread_B1(), proposal.tokens_BK), 1)
-        target.best(target.read(tokens_BP, run.cache).hidden_BPD)
+        target.argmax(target.forward(tokens_BP, run.cache).hidden_BPD)
 
     def timed(run: Run) -> Any:
         started = time.perf_counter()

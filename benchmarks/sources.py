@@ -27,8 +27,8 @@ from runs import (
     trained,
 )  # fmt: skip
 
-from litdraft.evaluation.plots import BLUE, ORANGE, drawn
-from litdraft.models.files import read_json, write_json
+from litdraft.io import read_json, write_json
+from litdraft.reports.plots import BLUE, ORANGE, drawn
 
 RESULTS = Path("benchmarks/results")
 STEPS = 600

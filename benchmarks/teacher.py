@@ -34,17 +34,17 @@ from litdraft.config.build import (
     tokenizer_of,
 )
 from litdraft.config.schema import register
-from litdraft.data.batches import TrainingBatches, collate
 from litdraft.data.continuations import Writer
-from litdraft.data.rows import Row
-from litdraft.data.share import Share
-from litdraft.data.teacher import Hidden, Online, Teacher, TopK
-from litdraft.data.teacher_cache import TeacherCache
-from litdraft.evaluation.provenance import provenance
-from litdraft.models.files import replacing
-from litdraft.protocols import Lesson, TargetSpec
+from litdraft.data.distributed import Share
+from litdraft.data.rows.batches import TrainingBatches, collate
+from litdraft.data.rows.rows import Row
+from litdraft.io import replacing
+from litdraft.protocols import TargetSpec, TrainingBatch
+from litdraft.reports.provenance import provenance
 from litdraft.sampling import Sampling
 from litdraft.targets.llama import LlamaTarget
+from litdraft.teachers.base import Hidden, Online, Teacher, TopK
+from litdraft.teachers.cache import TeacherCache
 
 SHARED = Path(os.environ.get("LITDRAFT_SHARED") or "../shared")
 CASES = {
@@ -95,14 +95,14 @@ class Case:
         items: list[Row] = [self.sets[name][row] for row in rows]
         batch = collate(items)
         clock.append(time.perf_counter())
-        reading = teacher.reading(self.target, batch, ())
+        output = teacher.output(self.target, batch, ())
         clock.append(time.perf_counter())
-        assert reading is not None
+        assert output is not None
         trained_BS = batch.trained_BT[:, 1:]
-        lesson = Lesson(batch.tokens_BT, trained_BS, reading.hidden_BPD, None, self.k)
+        training_batch = TrainingBatch(batch.tokens_BT, trained_BS, output.hidden_BPD, None, self.k)
         sums = self.objective.sums(
-            self.drafter.states(lesson), self.drafter,
-            teacher.logits(self.target, batch, reading), batch.tokens_BT[:, 1:], trained_BS,
+            self.drafter.states(training_batch), self.drafter,
+            teacher.logits(self.target, batch, output), batch.tokens_BT[:, 1:], trained_BS,
             vocabulary_U=self.drafter.vocabulary_U,
         )  # fmt: skip
         sums.loss.backward()

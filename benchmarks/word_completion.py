@@ -18,7 +18,7 @@ from pathlib import Path
 from certainty import BOOKS, MIX, STORIES, STORIES260K
 from runs import OUTPUTS, both, evaluated, length, speedup, trained
 
-from litdraft.models.files import write_json
+from litdraft.io import write_json
 
 RESULTS = Path("benchmarks/results/word_completion")
 STEPS, PROMPTS, NEW = 400, 24, 96

@@ -18,8 +18,11 @@ ALONE = {"OMP_NUM_THREADS": "1", "COLUMNS": "160"}
 # from one that has done so, and has done nothing else.
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
-    [f"litdraft.config.{part}" for part in ("entry", "job", "evaluation", "restore", "study")]
-)
+    [
+        "litdraft.cli.main", "litdraft.cli.jobs", "litdraft.evaluation.run",
+        "litdraft.runs.restore", "litdraft.studies.run",
+    ]
+)  # fmt: skip
 
 
 def run(folder: Path, entry: str, *words: str) -> str:

@@ -52,12 +52,12 @@ def little(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A target as users have them: a Hugging Face folder of random weights with a tokenizer, and
     beside it `meta/`, the same as Meta would write it, `t5/`, an encoder-decoder of the same
     tokenizer, and `text/`, the words that this was trained on."""
+    from tests.checkpoints.meta_files import save_meta
     from tests.fakes import random_llama, random_t5
-    from tests.models.meta_files import save_meta
 
-    from litdraft.models.hf_folder import save_hf_folder
-    from litdraft.models.t5_folder import save_t5_folder
-    from litdraft.models.tokenizer import train_sentencepiece
+    from litdraft.checkpoints.hf_llama import save_hf_folder
+    from litdraft.checkpoints.hf_t5 import save_t5_folder
+    from litdraft.tokenizers.load import train_sentencepiece
 
     root = tmp_path_factory.mktemp("little")
     (root / "text").mkdir()

@@ -17,19 +17,19 @@ from litdraft.drafters.matrix import Matrix
 from litdraft.drafters.mlp import MLP
 from litdraft.drafters.mtp import MTP
 from litdraft.drafters.ngram import NGram
+from litdraft.drafters.parts.sentencewise import Sentencewise
 from litdraft.drafters.sentence import Sentence
-from litdraft.drafters.sentencewise import Sentencewise
 from litdraft.drafters.suffix import Suffix
 from litdraft.drafters.transformer import Transformer
 from litdraft.drafters.word_completion import WordCompletion
-from litdraft.models.llama import Llama, LlamaConfig
-from litdraft.models.pieces import Tokenizer
-from litdraft.models.t5 import T5
-from litdraft.models.t5_blocks import T5Config
-from litdraft.protocols import Context, Drafter, Proposal, Warp
+from litdraft.networks.llama import Llama, LlamaConfig
+from litdraft.networks.t5 import T5
+from litdraft.networks.t5_blocks import T5Config
+from litdraft.protocols import Context, Drafter, Proposal
 from litdraft.sampling import Sampling
 from litdraft.targets.frozen import Frozen
 from litdraft.targets.llama import LlamaTarget
+from litdraft.tokenizers.base import Tokenizer
 
 
 def random_llama(seed: int = 0, **shape: Any) -> Llama:
@@ -76,7 +76,7 @@ class Scripted(Drafter):
         self.probs_KV = probs_KV
 
     def propose(
-        self, state: None, context: Context, k: int, warp: Warp, uniforms_BK: Tensor
+        self, state: None, context: Context, k: int, sampling: Sampling, uniforms_BK: Tensor
     ) -> Proposal:
         probs_BKV = self.probs_KV[:k].expand(len(uniforms_BK), -1, -1)
         mass_BKV = probs_BKV.cumsum(-1)
@@ -197,8 +197,8 @@ class Pieces(Tokenizer):
 
 
 def gated(drafter: Sentencewise, threshold: float = 0.15) -> Drafter:
-    drafter.meet(Pieces())
-    drafter.guard(0.9, 0.1, threshold)
+    drafter.set_tokenizer(Pieces())
+    drafter.set_stop_rule(0.9, 0.1, threshold)
     return random(drafter)
 
 
@@ -213,7 +213,7 @@ def word_cnn(target: Frozen) -> Drafter:
 def word_ngram(target: Frozen) -> Drafter:
     """Counted on the target's own text, and without a gate."""
     drafter = WordCompletion(target.spec, "ngram", order=3)
-    drafter.meet(Pieces())
+    drafter.set_tokenizer(Pieces())
     drafter.count(own_text(target))
     return drafter.double()
 

@@ -51,12 +51,12 @@ def threshold(freedom: int) -> float:
     return freedom + 2 * math.sqrt(freedom * x) + 2 * x
 
 
-def exact_triples(target: Target, prompt: Sequence[int], size: int, warp: Sampling) -> Tensor:
+def exact_triples(target: Target, prompt: Sequence[int], size: int, sampling: Sampling) -> Tensor:
     """The target's own joint distribution of three tokens behind a prompt."""
     triples = torch.cartesian_prod(*[torch.arange(size)] * 3)
     texts = torch.cat((torch.tensor(prompt).expand(len(triples), -1), triples), 1)
     prompt_B = torch.full((len(texts),), len(prompt))
-    reading = target.read(texts[:, :-1], prompt_B=prompt_B)
-    hidden = reading.hidden_BPD[:, len(prompt) - 1 :]
-    probs = warp.probs(target.unembed(hidden)).gather(2, triples[..., None])[..., 0]
+    output = target.forward(texts[:, :-1], prompt_B=prompt_B)
+    hidden = output.hidden_BPD[:, len(prompt) - 1 :]
+    probs = sampling.probs(target.unembed(hidden)).gather(2, triples[..., None])[..., 0]
     return probs.prod(1).view(size, size, size)

@@ -13,31 +13,35 @@ PACKAGE = "litdraft"
 SOURCE = Path(__file__).resolve().parent.parent / "src" / PACKAGE
 
 # Lowest first. A part may import itself and every part of a lower layer; parts that share a layer
-# do not know each other. The longest name wins: `evaluation.stats` is not `evaluation`.
+# do not know each other. The longest name wins: `runs.lock` is not `runs`.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("",),  # the package itself: its version
-    ("errors",),
-    ("protocols",),
-    ("native", "hosts"),
+    ("errors", "device_sync"),
+    ("io", "native"),
     ("sampling",),
-    ("models", "chunked"),
-    ("targets", "drafters", "objectives", "decoding.tree"),
-    ("decoding", "evaluation.stats"),
-    ("data", "evaluation", "export"),
-    ("training",),
+    ("protocols",),
+    ("networks",),
+    ("checkpoints",),
+    ("tokenizers",),
+    ("targets", "drafters", "losses"),
+    ("decoding", "acceptance"),
+    ("data",),
+    ("teachers",),
+    ("reports", "runs.checkpoints", "runs.lock", "runs.status"),
+    ("training", "evaluation"),
+    ("studies", "sweeps"),
     ("config",),
+    ("runs",),
+    ("",),  # the package itself: the public API
+    ("cli",),
 )
 LAYER_OF = {part: layer for layer, parts in enumerate(LAYERS) for part in parts}
 
-# What any family of drafters may take; everything else under drafters/ is a family of its own.
-ADD_ONS = frozenset(
-    {"head", "stepwise", "parallel", "language_model", "apart", "cached", "source", "sizes"}
-    | {"correction", "vocabulary", "confidence", "sentencewise", "sentence_lstm", "within"}
-    | {"sentence_draft"}
-    | {"lstm_lm", "cnn_lm", "ngram"}  # language models, which another family may hold as its body
-)
+# Language models that another family may hold as its body; beside drafters/parts/ the only
+# modules of drafters/ that a family may take from.
+BODIES = frozenset({"lstm_lm", "cnn_lm", "ngram"})
 
-ONLY_CONFIG = frozenset({"hydra", "omegaconf"})
+KNOW_HYDRA = frozenset({"config", "runs", "cli"})  # runs.open and runs.restore read saved configs
+HYDRA = frozenset({"hydra", "omegaconf"})
 ENTRY_POINTS = frozenset({"train", "evaluate"})
 
 
@@ -90,7 +94,7 @@ def part_of(module: str) -> str | None:
 
 
 def family_of(module: str) -> str:
-    """`litdraft.drafters.eagle.heads` belongs to the family `eagle`; drafters itself to ''."""
+    """`litdraft.drafters.parts.head` belongs to `parts`; drafters itself to ''."""
     return next(iter(module.split(".")[2:]), "")
 
 
@@ -100,8 +104,8 @@ def complaint(found: Import) -> str | None:
     top = found.imported.split(".")[0]
     if here is None:
         return f"{found.importer} has no place in LAYERS"
-    if top in ONLY_CONFIG and here != "config":
-        return f"only config.py imports {top}"
+    if top in HYDRA and here not in KNOW_HYDRA:
+        return f"only {', '.join(sorted(KNOW_HYDRA))} import {top}"
     if top in ENTRY_POINTS:
         return "nothing in the package imports an entry point"
     if top != PACKAGE:
@@ -116,8 +120,8 @@ def complaint(found: Import) -> str | None:
 
 
 def family_complaint(here: str, there: str) -> str | None:
-    """Families take add-ons and nothing else from drafters/; add-ons take only add-ons."""
-    if here == there or there in ADD_ONS:
+    """A family takes parts and bodies, and no other family; parts take only parts."""
+    if here == there or there == "parts" or (there in BODIES and here != "parts"):
         return None
     return (
         f"drafters do not know each other, but {here or 'drafters'} imports {there or 'drafters'}"
@@ -153,29 +157,31 @@ def house(root: Path, files: dict[str, str]) -> Path:
     return source
 
 
-TARGET = {"targets/llama.py": "", "models/llama.py": "", "drafters/cnn.py": ""}
+TARGET = {"targets/llama.py": "", "networks/llama.py": "", "drafters/cnn.py": ""}
 
 BROKEN = {
-    "upwards": ("sampling.py", "import litdraft.models.llama", "models.llama"),
-    "upwards, from": ("models/t5.py", "from litdraft.targets import llama", "targets.llama"),
-    "upwards, relative": ("models/t5.py", "from ..targets.llama import Llama", "targets.llama"),
-    "from the package's own init": ("models/__init__.py", "from ..targets import llama", "targets"),
-    "in a function": ("sampling.py", "def f():\n    from litdraft.models import llama", "models"),
+    "upwards": ("sampling.py", "import litdraft.networks.llama", "networks"),
+    "upwards, from": ("networks/t5.py", "from litdraft.targets import llama", "targets.llama"),
+    "upwards, relative": ("networks/t5.py", "from ..targets.llama import Llama", "targets.llama"),
+    "from a part's own init": ("networks/__init__.py", "from ..targets import llama", "targets"),
+    "in a function": (
+        "sampling.py",
+        "def f():\n    from litdraft.networks import llama",
+        "networks",
+    ),
     "for types only": (
-        "models/t5.py",
+        "networks/t5.py",
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import litdraft.targets",
         "targets",
     ),
-    "beside": ("objectives.py", "from litdraft.targets import llama", "targets.llama"),
-    "tree below the loop": ("decoding/tree.py", "import litdraft.decoding", "decoding"),
-    "statistics below": ("evaluation/stats.py", "import litdraft.evaluation", "evaluation"),
+    "beside": ("losses/objective.py", "from litdraft.targets import llama", "targets.llama"),
+    "a low module of a high part": ("runs/lock.py", "import litdraft.config", "config"),
     "family to family": ("drafters/lstm.py", "from .cnn import CNN", "drafters.cnn"),
     "family through drafters": ("drafters/lstm.py", "from . import CNN", "drafters"),
-    "add-on to family": ("drafters/vocabulary.py", "from . import cnn", "drafters.cnn"),
+    "part to family": ("drafters/parts/head.py", "from .. import cnn", "drafters.cnn"),
     "hydra": ("training/module.py", "from hydra.utils import instantiate", "hydra"),
-    "omegaconf": ("data/text.py", "import omegaconf", "omegaconf"),
-    "entry point": ("config.py", "import train", "train"),
-    "the package imports its parts": ("__init__.py", "from . import models", "models"),
+    "omegaconf": ("data/sources/text.py", "import omegaconf", "omegaconf"),
+    "entry point": ("config/build.py", "import train", "train"),
     "a part without a place": ("mystery.py", "import os", "litdraft.mystery has no place"),
 }
 
@@ -192,21 +198,21 @@ def test_a_broken_order_is_found_and_named(
 
 def test_a_sound_order_passes(tmp_path: Path) -> None:
     files = {
-        "__init__.py": "__version__ = '0'",
+        "__init__.py": "__version__ = '0'\nfrom litdraft.config import build",
         "protocols.py": "import torch\nfrom litdraft.errors import UserError",
         "errors.py": "import os",
-        "drafters/eagle/__init__.py": "from .heads import Head",
-        "drafters/eagle/heads.py": "from litdraft.drafters.vocabulary import Vocabulary",
-        "drafters/vocabulary.py": "from litdraft.drafters import confidence",
-        "drafters/confidence.py": "from litdraft.models.llama import Llama",
-        "models/llama.py": "from litdraft import __version__, sampling",
-        "sampling.py": "from .protocols import Target",
-        "decoding/tree.py": "from litdraft import protocols",
-        "decoding/speculate.py": "from . import tree\nfrom ..drafters.eagle import Head",
-        "evaluation/stats.py": "import math",
-        "evaluation/report.py": "from .stats import interval\nfrom litdraft.decoding import tree",
-        "training/module.py": "import lightning\nfrom litdraft.data.text import Text",
-        "data/text.py": "import datasets",
-        "config.py": "import hydra, omegaconf\nfrom litdraft.training import module",
+        "drafters/eagle.py": "from .parts.head import Head\nfrom litdraft.drafters import ngram",
+        "drafters/ngram.py": "",
+        "drafters/parts/head.py": "from litdraft.drafters.parts import sizes",
+        "drafters/parts/sizes.py": "from litdraft.networks.llama import Llama",
+        "networks/llama.py": "from litdraft import sampling",
+        "sampling.py": "from .errors import UserError",
+        "decoding/speculate.py": "from . import verify\nfrom ..drafters.eagle import Head",
+        "decoding/verify.py": "from litdraft import protocols",
+        "runs/lock.py": "import filelock",
+        "runs/open.py": "import omegaconf\nfrom litdraft.config import build",
+        "training/run.py": "import lightning\nfrom litdraft.runs.lock import locked",
+        "config/build.py": "import hydra, omegaconf\nfrom litdraft.training import run",
+        "cli/main.py": "import litdraft\nfrom litdraft.runs.open import open_run",
     }
     assert offences(house(tmp_path, files)) == []

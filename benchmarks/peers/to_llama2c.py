@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from litdraft.models.llama import Llama
-from litdraft.models.weights import load_llama, open_checkpoint
+from litdraft.checkpoints.load import load_llama, open_checkpoint
+from litdraft.networks.llama import Llama
 
 
 def pairs(weight_OI: Tensor, heads: int) -> Tensor:

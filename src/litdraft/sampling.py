@@ -14,7 +14,6 @@ from torch.nn import functional as F
 
 from litdraft.errors import UserError
 from litdraft.native.build import loaded
-from litdraft.protocols import Warp
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,7 @@ class Sampling:
 
     @property
     def only_temperature(self) -> float | None:
+        """The temperature, if that is all there is to it; 0 is greedy."""
         return self.temperature if self.top_k == 0 and self.top_p == 1.0 else None
 
     def probs(self, logits: Tensor) -> Tensor:
@@ -78,11 +78,13 @@ def draw(weights_nV: Tensor, uniforms_n: Tensor) -> Tensor:
     return torch.minimum(tokens_n, last_n)
 
 
-def choose(logits_nV: Tensor, warp: Warp, uniforms_n: Tensor) -> tuple[Tensor, Tensor | None]:
+def choose(
+    logits_nV: Tensor, sampling: Sampling, uniforms_n: Tensor
+) -> tuple[Tensor, Tensor | None]:
     """A drafter's one step: tokens_n, and probs_nV they were drawn from (None when greedy)."""
-    if warp.greedy:
+    if sampling.greedy:
         return logits_nV.argmax(-1), None
-    probs_nV = warp.probs(logits_nV)
+    probs_nV = sampling.probs(logits_nV)
     return draw(probs_nV, uniforms_n), probs_nV
 
 

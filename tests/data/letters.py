@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from litdraft.data.examples import Example, Piece, Split
-from litdraft.models.tokenizer import Tokenizer
+from litdraft.data.sources.examples import Example, Piece, Split
+from litdraft.tokenizers.load import Tokenizer
 
 
 class Letters(Tokenizer):

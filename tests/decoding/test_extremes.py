@@ -7,10 +7,10 @@ import torch
 from tests.fakes import random_target
 from torch import Tensor
 
+from litdraft.acceptance.counts import Counts
 from litdraft.decoding.speculate import Speculate
 from litdraft.drafters.transformer import Transformer
-from litdraft.evaluation.stats import Counts
-from litdraft.protocols import Context, Drafter, Proposal, Warp
+from litdraft.protocols import Context, Drafter, Proposal
 from litdraft.sampling import Sampling
 from litdraft.targets.llama import LlamaTarget
 
@@ -40,14 +40,14 @@ class Contrary(Drafter):
     """Drafts what the target finds least likely."""
 
     def propose(
-        self, state: None, context: Context, k: int, warp: Warp, uniforms_BK: Tensor
+        self, state: None, context: Context, k: int, sampling: Sampling, uniforms_BK: Tensor
     ) -> Proposal:
         target = self.__dict__["target"]
         tokens_BT = context.tokens_BT.clone()
         rows_B, drafts = torch.arange(len(tokens_BT)), []
         for j in range(k):
             length_B = context.length_B + j
-            hidden_BD = target.read(tokens_BT).hidden_BPD[rows_B, length_B - 1]
+            hidden_BD = target.forward(tokens_BT).hidden_BPD[rows_B, length_B - 1]
             drafts.append(target.unembed(hidden_BD).argmin(-1))
             tokens_BT[rows_B, length_B] = drafts[-1]
         return Proposal(torch.stack(drafts, 1))

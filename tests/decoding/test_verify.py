@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from litdraft.decoding.verify import verify
-from litdraft.protocols import Certain, Proposal
+from litdraft.protocols import GreedyTokens, Proposal
 
 V = 4
 
@@ -177,7 +177,7 @@ def test_a_certain_target_is_the_one_hot_limit(drafts: str) -> None:
     probs = distributions(rows * k).view(rows, k, V) if drafts == "sampled" else None
     valid = torch.arange(k) < torch.randint(0, k + 1, (rows, 1)) if drafts == "short" else None
     proposal, drawn = Proposal(tokens_BK, probs, valid), torch.rand(rows, k + 1).double()
-    certain = verify(proposal, Certain(best_BP), drawn)
+    certain = verify(proposal, GreedyTokens(best_BP), drawn)
     whole = verify(proposal, torch.eye(V).double()[best_BP], drawn)
     assert torch.equal(certain.count_B, whole.count_B)
     assert torch.equal(certain.drafted_B, whole.drafted_B)

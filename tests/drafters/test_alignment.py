@@ -8,8 +8,8 @@ from tests.fakes import random_target
 from torch import Tensor
 
 from litdraft.drafters.mtp import MTP
-from litdraft.objectives import Objective
-from litdraft.protocols import Lesson
+from litdraft.losses.objective import Objective
+from litdraft.protocols import TrainingBatch
 
 K, SIZE, WIDTH = 3, 24, 64
 
@@ -29,19 +29,19 @@ def learned(offset: int) -> Tensor:
     hidden = torch.cat([codes[ahead[:, i : i + places]] for i in range(1, 5)], -1)
     drafter = MTP(target.spec, heads=K, head="own")
     drafter.bind(target)
-    lesson = Lesson(texts, torch.ones(64, places).bool(), hidden, None, K)
+    batch = TrainingBatch(texts, torch.ones(64, places).bool(), hidden, None, K)
     labels = texts[:, 1:].roll(-offset, 1)
     optimizer = torch.optim.Adam(drafter.parameters(), lr=0.02)
     for _ in range(60):
         optimizer.zero_grad()
         sums = Objective(ce=1.0).sums(
-            drafter.states(lesson), drafter, None, labels, lesson.trained_BS
+            drafter.states(batch), drafter, None, labels, batch.trained_BS
         )
         sums.loss.backward()
         optimizer.step()
     with torch.no_grad():
         right = Objective(ce=1.0).sums(
-            drafter.states(lesson), drafter, None, texts[:, 1:], lesson.trained_BS
+            drafter.states(batch), drafter, None, texts[:, 1:], batch.trained_BS
         )
     return right.acceptance_K / right.count_K
 

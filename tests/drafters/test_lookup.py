@@ -8,7 +8,7 @@ import torch
 from litdraft.drafters import lookup
 from litdraft.drafters.lookup import Lookup
 from litdraft.errors import UserError
-from litdraft.protocols import Lesson
+from litdraft.protocols import TrainingBatch
 from litdraft.sampling import Sampling
 
 
@@ -40,8 +40,8 @@ def test_likelihood_is_one_where_the_proposal_is_right(monkeypatch: pytest.Monke
     monkeypatch.setattr(lookup, "STARTS", 7)  # several chunks, the last one short
     drafter, k = Lookup(), 3
     tokens_BT = torch.randint(0, 3, (2, 20))
-    lesson = Lesson(tokens_BT, torch.ones(2, 19).bool(), None, None, k)
-    told_BSK = drafter.likelihood(lesson, Sampling())
+    batch = TrainingBatch(tokens_BT, torch.ones(2, 19).bool(), None, None, k)
+    told_BSK = drafter.likelihood(batch, Sampling())
     for row in range(2):
         text = tokens_BT[row].tolist()
         for s in range(19):

@@ -11,9 +11,9 @@ from tests.fakes import random_target
 from torch import Tensor
 
 from litdraft.drafters.lstm import LSTM
-from litdraft.drafters.stepwise import State, starts_before
+from litdraft.drafters.parts.stepwise import State, starts_before
 from litdraft.native.build import available
-from litdraft.protocols import Context, Lesson, Seen
+from litdraft.protocols import Context, Observation, TrainingBatch
 from litdraft.sampling import Sampling, draw
 from litdraft.targets.llama import LlamaTarget
 
@@ -27,8 +27,8 @@ def bound(layers: int, head: str, target: LlamaTarget = TARGET) -> LSTM:
     return drafter
 
 
-def lesson_of(tokens_BT: Tensor, hidden_BSD: Tensor) -> Lesson:
-    return Lesson(tokens_BT, torch.ones_like(tokens_BT[:, 1:]).bool(), hidden_BSD, None, K)
+def lesson_of(tokens_BT: Tensor, hidden_BSD: Tensor) -> TrainingBatch:
+    return TrainingBatch(tokens_BT, torch.ones_like(tokens_BT[:, 1:]).bool(), hidden_BSD, None, K)
 
 
 @pytest.mark.parametrize("layers", [1, 2])
@@ -39,7 +39,7 @@ def test_states_equal_propose(layers: int, head: str) -> None:
     length_B = torch.full((4,), length)
     none_B = torch.zeros_like(length_B)
     context = Context(tokens_BT, length_B, length_B, none_B, none_B.bool(), none_B, none_B)
-    hidden_BSD = TARGET.read(tokens_BT[:, :-1]).hidden_BPD
+    hidden_BSD = TARGET.forward(tokens_BT[:, :-1]).hidden_BPD
     state = State(hidden_BSD[:, length - 2])  # the last token is emitted and unread
     drawn_BK = torch.rand(4, K, dtype=torch.float64)
     proposal = drafter.propose(state, context, K, Sampling(1.0), drawn_BK)
@@ -101,7 +101,9 @@ def test_a_row_that_read_nothing_keeps_its_start(dtype: torch.dtype) -> None:
     context = Context(torch.zeros(3, 20).long(), *[length_B] * 6)
     hidden_BPD = torch.randn(3, 4, TARGET.spec.width, dtype=dtype)
     count_B = torch.tensor([4, 0, 2])
-    drafter.observe(state, Seen(torch.zeros(3, 4).long(), length_B, count_B, hidden_BPD), context)
+    drafter.observe(
+        state, Observation(torch.zeros(3, 4).long(), length_B, count_B, hidden_BPD), context
+    )
     kept = [hidden_BPD[0, 3], torch.full_like(hidden_BPD[1, 0], 7.0), hidden_BPD[2, 1]]
     assert torch.equal(state.hidden_BD, torch.stack(kept))
     assert state.hidden_BD.data_ptr() == address
@@ -147,7 +149,7 @@ def test_drafter_and_target_may_differ_in_type(
     for drafter in (exact, rounded):
         hidden_BSD = (
             exact.__dict__["target"]
-            .read(tokens_BT[:, :-1])
+            .forward(tokens_BT[:, :-1])
             .hidden_BPD.to(drafter.__dict__["target"].dtype)
         )
         states_BSKC = drafter.states(lesson_of(tokens_BT, hidden_BSD))

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from litdraft.drafters.ngram import NGram
+from litdraft.drafters.parts import ngram_counts as ngrams
 from litdraft.errors import UserError
-from litdraft.models import ngrams
-from litdraft.protocols import Context, Lesson, TargetSpec
+from litdraft.protocols import Context, TargetSpec, TrainingBatch
 from litdraft.sampling import Sampling
 
 V = 7
@@ -34,17 +34,17 @@ class Slow:
 
     def __init__(self, texts: list[Text], order: int, least: int, continuations: int) -> None:
         self.least, self.continuations = least, continuations
-        self.seen: Counter[tuple[int, ...]] = Counter()
+        self.observation: Counter[tuple[int, ...]] = Counter()
         left: dict[tuple[int, ...], set[Any]] = defaultdict(set)
         for number, text in enumerate(texts):
             for n in range(1, order + 1):
                 for i in range(len(text) - n + 1):
                     gram = tuple(text[i : i + n])
-                    self.seen[gram] += 1
+                    self.observation[gram] += 1
                     left[gram].add(text[i - 1] if i else ("beginning", number))
         self.weight = {
-            gram: seen if len(gram) == order else len(left[gram])
-            for gram, seen in self.seen.items()
+            gram: observation if len(gram) == order else len(left[gram])
+            for gram, observation in self.observation.items()
         }
         self.discounts = [self.estimate(n) for n in range(1, order + 1)]
 
@@ -60,7 +60,9 @@ class Slow:
     def probs(self, history: Text) -> list[float]:
         behind = {w: (*history, w) for w in range(V) if (*history, w) in self.weight}
         total = sum(self.weight[gram] for gram in behind.values())
-        kept = [w for w, gram in behind.items() if len(gram) < 3 or self.seen[gram] >= self.least]
+        kept = [
+            w for w, gram in behind.items() if len(gram) < 3 or self.observation[gram] >= self.least
+        ]
         if history:
             kept = sorted(kept, key=lambda w: (-self.weight[behind[w]], w))[: self.continuations]
         discount = self.discounts[len(history)] if len(history) < len(self.discounts) else []
@@ -92,8 +94,8 @@ def told(drafter: NGram, text: Text, start: list[int] | None = None) -> Tensor:
     """probs_SV behind every token of a text."""
     tokens_BT = torch.tensor([[*text, 0]])
     start_BS = None if start is None else torch.tensor([start])
-    lesson = Lesson(tokens_BT, torch.ones(1, len(text)).bool(), None, None, 2, start_BS)
-    return drafter.unembed(drafter.states(lesson)[0, :, 0], 0).exp()
+    batch = TrainingBatch(tokens_BT, torch.ones(1, len(text)).bool(), None, None, 2, start_BS)
+    return drafter.unembed(drafter.states(batch)[0, :, 0], 0).exp()
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4, 5])

@@ -22,22 +22,24 @@ from tests.fakes import (
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from litdraft.drafters.correction import Correction
+from litdraft.drafters.parts.correction import Correction
 from litdraft.errors import UserError
-from litdraft.protocols import Drafter, Lesson
+from litdraft.protocols import Drafter, TrainingBatch
 from litdraft.targets.llama import LlamaTarget
 
 K, PLACES = 4, 12
 
 
-def taught(target: LlamaTarget, drafter: Any, start_BS: Tensor | None = None) -> tuple[Lesson, Any]:
+def taught(
+    target: LlamaTarget, drafter: Any, start_BS: Tensor | None = None
+) -> tuple[TrainingBatch, Any]:
     """A lesson of random text, and the drafter's states on it."""
     drafter.eval().bind(target)
     tokens_BT = torch.randint(2, 24, (2, PLACES + 1))
-    reading = target.read(tokens_BT[:, :-1], start_BP=start_BS)
+    output = target.forward(tokens_BT[:, :-1], start_BP=start_BS)
     trained_BS = torch.ones(2, PLACES, dtype=torch.bool)
-    lesson = Lesson(tokens_BT, trained_BS, reading.hidden_BPD, None, K, start_BS)
-    return lesson, drafter.states(lesson)
+    batch = TrainingBatch(tokens_BT, trained_BS, output.hidden_BPD, None, K, start_BS)
+    return batch, drafter.states(batch)
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -45,17 +47,17 @@ def test_the_recurrent_mlp(tied: bool) -> None:
     """ArXiv 2404.19124 as published: P, E, LN and head of each step, weights s_w and e_w."""
     target = random_target()
     drafter: Any = mlp(target) if tied else untied_mlp(target)
-    lesson, states_BSKC = taught(target, drafter)
-    assert lesson.hidden_BSD is not None
+    batch, states_BSKC = taught(target, drafter)
+    assert batch.hidden_BSD is not None
     start, n, inner = 3, 5, 12
     survive = 0.5 ** (0.5 / n)
     add = math.sqrt((1 - survive**2) * inner / 2)
-    hidden = lesson.hidden_BSD[0, start]
+    hidden = batch.hidden_BSD[0, start]
     state = hidden / (hidden.square().mean() + 1e-6).sqrt() / math.sqrt(2)
     for j in range(K):
         shared = 0 if tied else j
         projection = drafter.projections[min(j, 1) if tied else j].weight
-        embedding = drafter.embeddings[shared].weight[lesson.tokens_BT[0, start + 1 + j]]
+        embedding = drafter.embeddings[shared].weight[batch.tokens_BT[0, start + 1 + j]]
         norm = drafter.norms[shared]
         state = projection @ state + add / survive * embedding
         state = state / (state.square().mean() + 1e-6).sqrt() * norm.weight + norm.bias
@@ -67,9 +69,9 @@ def test_the_recurrent_mlp(tied: bool) -> None:
 def test_medusas_heads() -> None:
     target = random_target()
     drafter: Any = mtp(target)
-    lesson, states_BSKC = taught(target, drafter)
-    assert lesson.hidden_BSD is not None
-    state = lesson.hidden_BSD[1, 5]
+    batch, states_BSKC = taught(target, drafter)
+    assert batch.hidden_BSD is not None
+    state = batch.hidden_BSD[1, 5]
     for weights, biases in zip(drafter.weights, drafter.biases, strict=True):
         state = state + F.silu(weights[2] @ state + biases[2])
     assert torch.allclose(states_BSKC[1, 5 + 3, 2], state)
@@ -81,9 +83,9 @@ def test_a_map_for_each_position_full_or_of_low_rank() -> None:
     target = random_target()
     for drafter in (matrix(target), low_matrix(target)):
         some: Any = drafter
-        lesson, states_BSKC = taught(target, some)
-        assert lesson.hidden_BSD is not None
-        hidden = lesson.hidden_BSD[0, 2]
+        batch, states_BSKC = taught(target, some)
+        assert batch.hidden_BSD is not None
+        hidden = batch.hidden_BSD[0, 2]
         if some.map_rank is None:
             expected = some.maps_KDD[3] @ hidden
         else:
@@ -96,12 +98,12 @@ def test_a_correction_sees_the_draft_before(family: Any) -> None:
     """Gated and recurrent, against the formula; without it nothing depends on the draft."""
     target = random_target()
     drafter: Any = family(target)
-    lesson, states_BSKC = taught(target, drafter)
-    assert lesson.hidden_BSD is not None
-    correction, hidden, start = drafter.correction, lesson.hidden_BSD[0, 1], 1
+    batch, states_BSKC = taught(target, drafter)
+    assert batch.hidden_BSD is not None
+    correction, hidden, start = drafter.correction, batch.hidden_BSD[0, 1], 1
     memory = correction.begin(hidden[None])
     for j in range(K):
-        token = lesson.tokens_BT[0, start + 1 + j]
+        token = batch.tokens_BT[0, start + 1 + j]
         embedded = correction.embedding.weight[token]
         state = states_BSKC[0, start + 1 + j, j, : len(hidden)]
         if correction.cell is None:
@@ -131,8 +133,8 @@ def test_own_unembeddings_begin_as_the_targets() -> None:
 def test_the_lstm_language_model() -> None:
     target = random_target()
     drafter: Any = lstm_lm(target)
-    lesson, states_BS1C = taught(target, drafter)
-    exact, _ = drafter.network(drafter.embedding(lesson.tokens_BT[:, :-1]))
+    batch, states_BS1C = taught(target, drafter)
+    exact, _ = drafter.network(drafter.embedding(batch.tokens_BT[:, :-1]))
     assert torch.allclose(states_BS1C[:, :, 0], exact)
     assert torch.allclose(drafter.unembed(exact[0], 0), exact[0] @ drafter.embedding.weight.T)
 
@@ -141,17 +143,17 @@ def test_gated_convolutions() -> None:
     """Plain conv1d over a text padded with zeros, and nothing beyond the span counts."""
     target = random_target()
     drafter: Any = cnn_lm(target)
-    lesson, states_BS1C = taught(target, drafter)
-    x = drafter.embedding(lesson.tokens_BT[:, :-1])
+    batch, states_BS1C = taught(target, drafter)
+    x = drafter.embedding(batch.tokens_BT[:, :-1])
     for norm, convolution in zip(drafter.stack.norms, drafter.stack.convolutions, strict=True):
         inner = F.pad(norm(x).transpose(1, 2), (2, 0))
         both = F.conv1d(inner, convolution.weight, convolution.bias)
         x = x + (both[:, :10] * both[:, 10:].sigmoid()).transpose(1, 2)
     assert torch.allclose(states_BS1C[:, :, 0], drafter.stack.norm(x))
     assert drafter.stack.span == 5
-    other = lesson.tokens_BT.clone()
+    other = batch.tokens_BT.clone()
     other[:, : PLACES - 5] = 3
-    again = drafter.states(Lesson(other, lesson.trained_BS, None, None, K))
+    again = drafter.states(TrainingBatch(other, batch.trained_BS, None, None, K))
     assert torch.allclose(again[:, -1], states_BS1C[:, -1])
     assert not torch.allclose(again[:, -2], states_BS1C[:, -2])
 
@@ -162,13 +164,13 @@ def test_packed_texts_do_not_read_each_other(family: Any) -> None:
     target = random_target()
     drafter: Drafter = family(target)
     start_BS = torch.tensor([[0] * 7 + [7] * 5, [0] * PLACES])
-    lesson, packed_BSKC = taught(target, drafter, start_BS)
-    assert lesson.hidden_BSD is not None
+    batch, packed_BSKC = taught(target, drafter, start_BS)
+    assert batch.hidden_BSD is not None
     for first, last in ((0, 7), (7, PLACES)):
         alone = drafter.states(
-            Lesson(
-                lesson.tokens_BT[:1, first : last + 1], torch.ones(1, last - first).bool(),
-                lesson.hidden_BSD[:1, first:last], None, K,
+            TrainingBatch(
+                batch.tokens_BT[:1, first : last + 1], torch.ones(1, last - first).bool(),
+                batch.hidden_BSD[:1, first:last], None, K,
             )
         )  # fmt: skip
         for j in range(alone.shape[2]):

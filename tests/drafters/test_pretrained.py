@@ -12,17 +12,17 @@ from tests.fakes import random_target, transformer
 from tests.foreign import VOCABULARY, saved
 from torch import Tensor
 
+from litdraft.checkpoints.hf_llama import save_hf_folder
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.speculate import Speculate
 from litdraft.drafters.pretrained import Pretrained
 from litdraft.drafters.transformer import Transformer
 from litdraft.errors import UserError
-from litdraft.models.hf_folder import save_hf_folder
-from litdraft.models.shared import shared
-from litdraft.models.tokenizer import Tokenizer, open_tokenizer, train_sentencepiece
-from litdraft.protocols import Context, Seen
+from litdraft.protocols import Context, Observation
 from litdraft.sampling import Sampling, draw
 from litdraft.targets.llama import LlamaTarget
+from litdraft.tokenizers.intersection import shared
+from litdraft.tokenizers.load import Tokenizer, open_tokenizer, train_sentencepiece
 
 SHAPE = vars(random_target().model.config)
 PROMPTS = [[1, 2, 3], [1, 4, 5, 6, 7]]
@@ -54,7 +54,9 @@ def test_a_done_row_says_the_same_again_and_disturbs_nobody(accepted: int) -> No
         none_B, going_B = torch.zeros_like(length_B), torch.tensor([0, 1])[rows]
         context = Context(tokens_BT, length_B, length_B, none_B, none_B.bool(), none_B, none_B)
         state, nothing = drafter.allocate(len(rows), 30, k), torch.empty(len(rows), 5, 0)
-        drafter.observe(state, Seen(tokens_BT[:, :5], none_B, length_B - 1, nothing), context)
+        drafter.observe(
+            state, Observation(tokens_BT[:, :5], none_B, length_B - 1, nothing), context
+        )
         for _ in range(4):
             drawn_BK = torch.tensor([0.4, 0.1, 0.8], dtype=torch.float64).expand(len(rows), k)
             proposal = drafter.propose(state, context, k, Sampling(1.0), drawn_BK)
@@ -66,7 +68,7 @@ def test_a_done_row_says_the_same_again_and_disturbs_nobody(accepted: int) -> No
             row, at = len(rows) - 1, int(context.length_B[-1])
             tokens_BT[row, at : at + accepted] = proposal.tokens_BK[row, :accepted]
             context.length_B = context.length_B + (accepted + 1) * going_B
-            drafter.observe(state, Seen(tokens_BT[:, :4], none_B, none_B, nothing), context)
+            drafter.observe(state, Observation(tokens_BT[:, :4], none_B, none_B, nothing), context)
     for probs_BKV, alone_1KV in zip(both, alone, strict=True):
         assert (probs_BKV[0] - both[0][0]).abs().max() < 1e-10
         assert (probs_BKV[1] - alone_1KV[0]).abs().max() < 1e-10
@@ -86,24 +88,24 @@ def test_the_checkpoints_tokenizer_is_the_targets(
     monkeypatch.setenv("HOME", str(little))
     for path in (str(little / "target"), "~/target"):
         drafter = Pretrained(spec, path)
-        drafter.meet(mine)
+        drafter.set_tokenizer(mine)
         assert drafter.vocabulary_U is None
         told = r"has 320 tokens, the target 320, and token \d+ is '.+' here and '.+' there"
         with pytest.raises(UserError, match=told):
-            drafter.meet(other)
+            drafter.set_tokenizer(other)
     plain = tmp_path / "plain"  # without a tokenizer beside it there is nothing to compare
     plain.mkdir()
     for name in ("config.json", "model.safetensors"):
         (plain / name).symlink_to(little / "target" / name)
-    Pretrained(spec, plain).meet(other)
+    Pretrained(spec, plain).set_tokenizer(other)
     with pytest.raises(UserError, match="token"):
-        Pretrained(spec, plain, tokenizer=little / "target").meet(other)
+        Pretrained(spec, plain, tokenizer=little / "target").set_tokenizer(other)
 
 
 def test_a_checkpoint_of_another_vocabulary_is_refused(little: Path, tmp_path: Path) -> None:
     spec, other = random_target(vocabulary=300).spec, other_tokenizer(tmp_path)
     with pytest.raises(UserError, match="has 320 tokens, the target 300, and token"):
-        Pretrained(spec, little / "target").meet(other)
+        Pretrained(spec, little / "target").set_tokenizer(other)
     with pytest.raises(UserError, match="choose null or intersection"):
         Pretrained(spec, little / "target", vocabulary="union")
 
@@ -117,7 +119,7 @@ def test_tokenizers_that_share_some_tokens_draft_those(
     target = random_target(vocabulary=300)
     drafter = Pretrained(target.spec, little / "target", vocabulary="intersection").double()
     drafter.model.reset_buffers()
-    drafter.meet(theirs)
+    drafter.set_tokenizer(theirs)
     assert drafter.vocabulary_U is not None
     assert drafter.mine_U is not None
     assert 20 < len(drafter.vocabulary_U) < 300
@@ -172,14 +174,14 @@ def test_a_tokenizer_that_is_not_the_drafters_is_told(little: Path, tmp_path: Pa
     save_hf_folder(random_target(vocabulary=61).model, folder, torch.float32, 1, (2,))
     drafter = Pretrained(random_target(vocabulary=320).spec, folder, little / "target")
     with pytest.raises(UserError, match=r"has 320 pieces, but the model's vocabulary is 61"):
-        drafter.meet(open_tokenizer(little / "target"))
+        drafter.set_tokenizer(open_tokenizer(little / "target"))
 
 
 def test_the_same_tokens_rounded_up_differently_are_no_difference(little: Path) -> None:
     """As in one family of models whose sizes were padded to different multiples."""
     target = random_target(vocabulary=384)
     drafter = Pretrained(target.spec, little / "target")
-    drafter.meet(open_tokenizer(little / "target"))
+    drafter.set_tokenizer(open_tokenizer(little / "target"))
     assert drafter.vocabulary_U is not None
     assert drafter.vocabulary_U.tolist() == list(range(320))
     assert drafter.heard_V is not None

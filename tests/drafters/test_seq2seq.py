@@ -10,11 +10,11 @@ import pytest
 import torch
 from tests.drafters import seq2seq
 from tests.fakes import random_target
-from tests.models.t5_networks import START, saved
+from tests.networks.t5_networks import START, saved
 from tests.training.runs import NoTokenizer
 
+from litdraft.acceptance.replay import replay_texts
 from litdraft.decoding.autoregress import Autoregress
-from litdraft.decoding.replay import replay_texts
 from litdraft.decoding.speculate import Speculate
 from litdraft.drafters.lstm import LSTM
 from litdraft.drafters.pretrained import Pretrained
@@ -22,7 +22,7 @@ from litdraft.drafters.t5 import T5Drafter
 from litdraft.drafters.transformer import Transformer
 from litdraft.errors import UserError
 from litdraft.evaluation.losslessness import judge, measured_error
-from litdraft.protocols import Drafter, Lesson, Sides, TargetSpec
+from litdraft.protocols import Drafter, EncoderDecoderLayout, TargetSpec, TrainingBatch
 from litdraft.sampling import Sampling
 from litdraft.targets.frozen import Frozen
 from litdraft.targets.seq2seq import Seq2SeqTarget
@@ -50,28 +50,28 @@ def test_states_equal_what_propose_computes(
     family: Callable[[Frozen], Drafter], target: Seq2SeqTarget
 ) -> None:
     """Distributions of a first draft behind ragged sources."""
-    drafter, warp = family(target).eval(), Sampling(1.0)
+    drafter, sampling = family(target).eval(), Sampling(1.0)
     drafter.bind(target)
-    loop = Speculate(target, drafter, K, warp)
+    loop = Speculate(target, drafter, K, sampling)
     with torch.inference_mode():
         run = loop._begin(PROMPTS, 8, None)
         loop.prefill(run)
         context = run.context
-        proposal = drafter.propose(run.state, context, K, warp, torch.rand(3, K).double())
+        proposal = drafter.propose(run.state, context, K, sampling, torch.rand(3, K).double())
         tokens_BT = context.tokens_BT.clone()
         steps_K = torch.arange(K)
         tokens_BT.scatter_(1, context.length_B[:, None] + steps_K, proposal.tokens_BK)
         tokens_BT = tokens_BT[:, : int(context.length_B.max()) + K]
-        hidden_BSD = target.read(tokens_BT[:, :-1], prompt_B=context.prompt_B).hidden_BPD
+        hidden_BSD = target.forward(tokens_BT[:, :-1], prompt_B=context.prompt_B).hidden_BPD
         place_S = torch.arange(tokens_BT.shape[1] - 1)
         trained_BS = place_S >= context.prompt_B[:, None] - 1
-        lesson = Lesson(tokens_BT, trained_BS, hidden_BSD, None, K, prompt_B=context.prompt_B)
-        states_BSKC = drafter.states(lesson).expand(-1, -1, K, -1)
+        batch = TrainingBatch(tokens_BT, trained_BS, hidden_BSD, None, K, prompt_B=context.prompt_B)
+        states_BSKC = drafter.states(batch).expand(-1, -1, K, -1)
         assert proposal.probs_BKU is not None
         for row, length in enumerate(context.length_B.tolist()):
             for j in range(K):
                 state_1C = states_BSKC[row, length - 1 + j, j][None]
-                told_U = warp.probs(drafter.unembed(state_1C, j))[0]
+                told_U = sampling.probs(drafter.unembed(state_1C, j))[0]
                 assert torch.allclose(told_U, proposal.probs_BKU[row, j], atol=1e-10)
 
 
@@ -105,7 +105,7 @@ def test_what_the_head_sees_of_the_source(target: Seq2SeqTarget) -> None:
     assert drafter.source is not None
     drafter.bind(target)
     tokens_1T, prompt_1 = torch.tensor(PROMPTS[:1]), torch.tensor([9])
-    hidden_1TD = target.read(tokens_1T, prompt_B=prompt_1).hidden_BPD
+    hidden_1TD = target.forward(tokens_1T, prompt_B=prompt_1).hidden_BPD
     source_1TD = drafter.source(hidden_1TD, drafter.source.remember(hidden_1TD, prompt_1))
     assert torch.allclose(source_1TD[0, 0], hidden_1TD[0, :8].mean(0))
     with pytest.raises(UserError, match=r"drafter.source=all was given: choose null or pooled"):
@@ -130,8 +130,8 @@ def test_a_t5_that_cannot_be_is_told(target: Seq2SeqTarget) -> None:
     for told, given in cases.items():
         with pytest.raises(UserError, match=told):
             T5Drafter(target.spec, **{**SIZES, **given})
-    spec = TargetSpec("x", 43, 8, 1, 64, None, (), sides=Sides(7, 32))
-    assert T5Drafter(spec, **SIZES).sides == Sides(7, 32)
+    spec = TargetSpec("x", 43, 8, 1, 64, None, (), encoder_decoder=EncoderDecoderLayout(7, 32))
+    assert T5Drafter(spec, **SIZES).encoder_decoder == EncoderDecoderLayout(7, 32)
 
 
 def test_what_does_not_go_together_is_told(target: Seq2SeqTarget) -> None:
@@ -152,6 +152,6 @@ def test_what_does_not_go_together_is_told(target: Seq2SeqTarget) -> None:
 
 def test_another_start_token_is_read_as_ones_own(target: Seq2SeqTarget, tmp_path: Path) -> None:
     drafter = Pretrained(target.spec, saved(tmp_path, "flan", decoder_start_token_id=1))
-    drafter.meet(NoTokenizer())
+    drafter.set_tokenizer(NoTokenizer())
     assert drafter.heard_V is not None
     assert drafter.heard_V.tolist() == [1, *range(1, 43)]

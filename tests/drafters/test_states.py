@@ -12,7 +12,7 @@ from torch import Tensor
 from litdraft.drafters.lstm import LSTM
 from litdraft.drafters.transformer import Transformer
 from litdraft.errors import UserError
-from litdraft.protocols import Context, Drafter, Lesson, Seen
+from litdraft.protocols import Context, Drafter, Observation, TrainingBatch
 from litdraft.sampling import Sampling
 from litdraft.targets.llama import LlamaTarget
 
@@ -35,9 +35,9 @@ def context_of(tokens_BT: Tensor, length_B: Tensor) -> Context:
 
 def taught(target: LlamaTarget, drafter: Drafter, tokens_BT: Tensor, k: int = K) -> Tensor:
     """probs_BSKV from `states`."""
-    hidden_BSD = target.read(tokens_BT[:, :-1]).hidden_BPD
-    lesson = Lesson(tokens_BT, torch.ones_like(tokens_BT[:, 1:]).bool(), hidden_BSD, None, k)
-    states_BSKC = drafter.states(lesson).expand(-1, -1, k, -1)
+    hidden_BSD = target.forward(tokens_BT[:, :-1]).hidden_BPD
+    batch = TrainingBatch(tokens_BT, torch.ones_like(tokens_BT[:, 1:]).bool(), hidden_BSD, None, k)
+    states_BSKC = drafter.states(batch).expand(-1, -1, k, -1)
     return torch.stack(
         [SAMPLING.probs(drafter.unembed(states_BSKC[:, :, j], j)) for j in range(k)], 2
     )
@@ -53,9 +53,9 @@ def test_states_equal_what_propose_computes(family: Callable[[LlamaTarget], Draf
     length_B = torch.tensor([4, 7])
     context = context_of(text_BT.clone(), length_B.clone())
     state = drafter.allocate(2, 40, K)
-    hidden = target.read(text_BT[:, :6]).hidden_BPD
+    hidden = target.forward(text_BT[:, :6]).hidden_BPD
     zero_B = torch.zeros_like(length_B)
-    drafter.observe(state, Seen(text_BT[:, :6], zero_B, length_B - 1, hidden), context)
+    drafter.observe(state, Observation(text_BT[:, :6], zero_B, length_B - 1, hidden), context)
     for accepted in ([0, 3], [3, 3], [2, 0], [3, 1]):
         proposal = drafter.propose(state, context, K, SAMPLING, torch.rand(2, K).double())
         assert proposal.probs_BKU is not None
@@ -76,9 +76,9 @@ def test_states_equal_what_propose_computes(family: Callable[[LlamaTarget], Draf
         former_BK = context.tokens_BT.gather(1, slots_BK)
         context.tokens_BT.scatter_(1, slots_BK, torch.where(kept_BK, proposal.tokens_BK, former_BK))
         context.length_B = context.length_B + count_B
-        hidden = target.read(context.tokens_BT).hidden_BPD
+        hidden = target.forward(context.tokens_BT).hidden_BPD
         hidden = hidden[rows_B1, start_B[:, None] + steps_P]
-        drafter.observe(state, Seen(tokens_BP, start_B, count_B, hidden), context)
+        drafter.observe(state, Observation(tokens_BP, start_B, count_B, hidden), context)
 
 
 @pytest.mark.parametrize("family", [own_head, frozen_head, *TRAINED])

@@ -10,11 +10,11 @@ from tests.fakes import random_target
 
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.speculate import Speculate
+from litdraft.drafters.parts import suffix_index as texts
+from litdraft.drafters.parts.suffix_index import Memory
 from litdraft.drafters.suffix import Suffix
 from litdraft.errors import UserError
-from litdraft.models import texts
-from litdraft.models.texts import Memory
-from litdraft.protocols import Context, Lesson, Seen
+from litdraft.protocols import Context, Observation, TrainingBatch
 from litdraft.sampling import Sampling
 
 K = 3
@@ -65,9 +65,9 @@ def context_of(rows: list[Text], prompts: list[int], numbers: list[int], done: b
     return Context(tokens_BT, length_B, length_B, prompt_B, done_B, row_B, torch.zeros_like(row_B))
 
 
-def seen(context: Context) -> Seen:
+def observation(context: Context) -> Observation:
     """What the family does not look at."""
-    return Seen(context.tokens_BT, context.length_B, context.length_B, torch.zeros(1))
+    return Observation(context.tokens_BT, context.length_B, context.length_B, torch.zeros(1))
 
 
 def decoded(drafter: Suffix, prompt: Text, output: Text, number: int) -> None:
@@ -75,13 +75,13 @@ def decoded(drafter: Suffix, prompt: Text, output: Text, number: int) -> None:
     state = drafter.allocate(1, 99, K)
     for text, done in ((prompt + output[:1], False), (prompt + output, True)):
         context = context_of([text], [len(prompt)], [number], done)
-        drafter.observe(state, seen(context), context)
+        drafter.observe(state, observation(context), context)
 
 
 def proposed(drafter: Suffix, rows: list[Text], numbers: list[int]) -> list[Text]:
     context = context_of(rows, [1] * len(rows), numbers, done=False)
     state = drafter.allocate(len(rows), 99, K)
-    drafter.observe(state, seen(context), context)
+    drafter.observe(state, observation(context), context)
     return drafts_of(drafter, state, context)
 
 
@@ -150,7 +150,7 @@ def test_later_rows_draft_from_earlier_outputs() -> None:
     assert proposed(drafter, [[9, 1]], [1]) == [[]], "a prompt is no output"
     assert proposed(drafter, [[6, 3, 6, 4, 5, 6]], [1]) == [[7, 8]], "the longer match wins"
     assert proposed(drafter, [[5, 6, 9, 5, 6]], [1]) == [[9, 5, 6]], "of two, the row's own"
-    drafter.forget()
+    drafter.reset()
     assert proposed(drafter, [[9, 5, 6]], [1]) == [[]]
     without = Suffix(remember=False)
     decoded(without, [1, 2], [5, 6, 7, 8], 0)
@@ -181,10 +181,10 @@ def test_rows_that_leave_take_their_texts_along() -> None:
     drafter, rows = Suffix(), [[1, 2, 1], [3, 4, 3], [5, 6, 5]]
     context = context_of(rows, [1, 1, 1], [0, 1, 2], done=False)
     state = drafter.allocate(3, 99, K)
-    drafter.observe(state, seen(context), context)
+    drafter.observe(state, observation(context), context)
     state.select(torch.tensor([2, 0]))
     context = context_of([rows[2] + [9], rows[0] + [2]], [1, 1], [2, 0], done=False)
-    drafter.observe(state, seen(context), context)
+    drafter.observe(state, observation(context), context)
     assert drafts_of(drafter, state, context) == [[], [1, 2, 1]]
 
 
@@ -198,8 +198,8 @@ def test_likelihood_is_one_where_the_proposal_is_right() -> None:
     for rows in (slice(0, 2), slice(2, 6)):
         written_BS = place_S >= prompt_B[rows, None] - 1
         written_BS = written_BS & (place_S < length_B[rows, None] - 1)
-        lesson = Lesson(all_texts[rows], written_BS, None, None, K)
-        told_BSK = drafter.likelihood(lesson, Sampling())
+        batch = TrainingBatch(all_texts[rows], written_BS, None, None, K)
+        told_BSK = drafter.likelihood(batch, Sampling())
         for row in range(*rows.indices(6)):
             text, prompt = all_texts[row, : length_B[row]].tolist(), int(prompt_B[row])
             exact_SK = torch.zeros(21, K)
@@ -213,7 +213,7 @@ def test_likelihood_is_one_where_the_proposal_is_right() -> None:
                 decoded(decoding, text[:prompt], text[prompt:], row)
     assert right > 30
     assert list(drafter.memory.places) == [0], "the memory of decoding is another"
-    drafter.forget()
+    drafter.reset()
     assert not drafter.replayed.places
 
 
@@ -234,7 +234,7 @@ def test_replay_is_decoding_row_by_row() -> None:
     loop = Speculate(target, drafter, K, Sampling())
     plain = Autoregress(target, Sampling()).generate(prompts, 50).tokens
     for turn in range(2):  # what a row itself said before never helps it
-        drafter.forget()
+        drafter.reset()
         told = [loop.generate([prompt], 50, [row]) for row, prompt in enumerate(prompts)]
         assert [one.tokens[0] for one in told] == plain
         if turn == 0:
@@ -246,11 +246,11 @@ def test_replay_is_decoding_row_by_row() -> None:
     for prompt, one in zip(prompts, told, strict=True):
         text = prompt + one.tokens[0]
         written_S = torch.arange(len(text) - 1) >= len(prompt) - 1
-        lesson = Lesson(torch.tensor([text]), written_S[None], None, None, K)
-        accepted = rounds(drafter.likelihood(lesson, Sampling())[0], len(prompt), len(text))
+        batch = TrainingBatch(torch.tensor([text]), written_S[None], None, None, K)
+        accepted = rounds(drafter.likelihood(batch, Sampling())[0], len(prompt), len(text))
         assert accepted == one.accepted[0][: len(accepted)]
         seen_so_far += sum(accepted)
-    drafter.forget()
+    drafter.reset()
     alone = Speculate(target, Suffix(remember=False), K, Sampling()).generate(prompts, 50)
     together = sum(sum(one.accepted[0]) / len(one.accepted[0]) for one in told if one.accepted[0])
     assert together > sum(sum(row) / len(row) for row in alone.accepted if row)

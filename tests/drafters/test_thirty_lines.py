@@ -10,11 +10,11 @@ from tests.fakes import random_target
 from tests.training.runs import fitted
 from torch import Tensor, nn
 
+from litdraft.acceptance.counts import Counts
+from litdraft.acceptance.replay import replay_texts
 from litdraft.decoding.autoregress import Autoregress
-from litdraft.decoding.replay import replay_texts
 from litdraft.decoding.speculate import Speculate
-from litdraft.evaluation.stats import Counts
-from litdraft.protocols import Context, Drafter, Lesson, Proposal, TargetSpec, Warp
+from litdraft.protocols import Context, Drafter, Proposal, TargetSpec, TrainingBatch
 from litdraft.sampling import Sampling, choose
 
 
@@ -26,18 +26,18 @@ class Bigram(Drafter):
         self.table = nn.Embedding(spec.vocabulary, spec.vocabulary)
 
     def propose(
-        self, state: None, context: Context, k: int, warp: Warp, uniforms_BK: Tensor
+        self, state: None, context: Context, k: int, sampling: Sampling, uniforms_BK: Tensor
     ) -> Proposal:
         token_B, tokens, probs = context.last_BP(1)[:, 0], [], []
         for j in range(k):
-            token_B, probs_BV = choose(self.table(token_B), warp, uniforms_BK[:, j])
+            token_B, probs_BV = choose(self.table(token_B), sampling, uniforms_BK[:, j])
             tokens.append(token_B)
             if probs_BV is not None:
                 probs.append(probs_BV)
         return Proposal(torch.stack(tokens, 1), torch.stack(probs, 1) if probs else None)
 
-    def states(self, lesson: Lesson) -> Tensor:
-        return self.table(lesson.tokens_BT[:, :-1])[:, :, None]
+    def states(self, batch: TrainingBatch) -> Tensor:
+        return self.table(batch.tokens_BT[:, :-1])[:, :, None]
 
     def unembed(self, states_nC: Tensor, j: int) -> Tensor:
         return states_nC
@@ -60,6 +60,6 @@ def test_thirty_lines_are_enough(temperature: float, tmp_path: Path) -> None:
         drafted += generation.drafted
         if sampling.greedy:
             assert generation.tokens == texts[first : first + 3]
-    seen = Counts.of(accepted, drafted, k).mean_acceptance_length
-    assert told.mean_acceptance_length == pytest.approx(seen, rel=0.1)
-    assert seen > before + 0.1, "it must have learned something"
+    observation = Counts.of(accepted, drafted, k).mean_acceptance_length
+    assert told.mean_acceptance_length == pytest.approx(observation, rel=0.1)
+    assert observation > before + 0.1, "it must have learned something"

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from litdraft.evaluation import figures
+from litdraft.acceptance.counts import Counts
 from litdraft.evaluation.losslessness import Verdicts
-from litdraft.evaluation.stats import Counts
+from litdraft.reports import figures
 
 
 def times(batches: int = 6, pace: float = 1.5) -> Tensor:

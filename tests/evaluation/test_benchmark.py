@@ -9,7 +9,7 @@ import torch
 from tests.fakes import random_target
 
 from litdraft.decoding.autoregress import Autoregress
-from litdraft.decoding.generation import Generation
+from litdraft.decoding.result import Generation
 from litdraft.decoding.speculate import Speculate
 from litdraft.drafters.lookup import Lookup
 from litdraft.evaluation.benchmark import measure, speedup, tokens_per_second
@@ -25,7 +25,7 @@ class Clock:
         self.name, self.pace, self.log = name, pace, log
         self.warm: set[tuple[int, int]] = set()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """It never learns."""
 
     def generate(

@@ -10,7 +10,7 @@ from tests.fakes import random_target
 
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.evaluation.losslessness import judge, logits_behind, measured_error, miscut
-from litdraft.protocols import Reading
+from litdraft.protocols import TargetOutput
 from litdraft.sampling import Sampling
 from litdraft.targets.llama import LlamaTarget
 
@@ -56,15 +56,15 @@ def test_the_measured_error_is_that_of_the_dtype() -> None:
 def test_either_shape_of_pass_counts(shape: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever of one token or k + 1 tokens a pass rounds worse is what excuses a tie."""
     exact, rough = random_target(), random_target()
-    read, noise = rough.read, torch.randn(16).double() * 1e-3
+    forward, noise = rough.forward, torch.randn(16).double() * 1e-3
 
-    def worse(tokens_BP: torch.Tensor, *rest: Any, **named: Any) -> Reading:
-        reading = read(tokens_BP, *rest, **named)
+    def worse(tokens_BP: torch.Tensor, *rest: Any, **named: Any) -> TargetOutput:
+        output = forward(tokens_BP, *rest, **named)
         if tokens_BP.shape[1] == shape:
-            reading.hidden_BPD.add_(noise)
-        return reading
+            output.hidden_BPD.add_(noise)
+        return output
 
-    monkeypatch.setattr(rough, "read", worse)
+    monkeypatch.setattr(rough, "forward", worse)
     text = texts(exact)[0][:29]  # after the prompt 28 tokens are read: seven whole passes of four
     assert measured_error(exact, rough, PROMPTS[0][:2], text, 3) > 1e-4
 

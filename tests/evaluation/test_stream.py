@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.text import Text
 
 from litdraft.evaluation.stream import Stream
-from litdraft.models.tokenizer import Tokenizer
 from litdraft.protocols import Context, Verdict
+from litdraft.tokenizers.load import Tokenizer
 
 
 class Bytes(Tokenizer):

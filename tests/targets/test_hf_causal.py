@@ -22,18 +22,18 @@ from tests.statistic import pair_statistic
 from torch import Tensor
 from transformers import AutoConfig
 
+from litdraft.checkpoints.hf_causal import proven
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.speculate import Speculate
 from litdraft.drafters.lookup import Lookup
 from litdraft.drafters.lstm import LSTM
 from litdraft.drafters.pretrained import Pretrained
 from litdraft.errors import UserError
-from litdraft.models.hf_open import proven
-from litdraft.models.tokenizer import open_tokenizer
-from litdraft.protocols import Lesson
+from litdraft.protocols import TrainingBatch
 from litdraft.sampling import Sampling
 from litdraft.targets.hf_causal import HFCausalTarget
 from litdraft.targets.llama import LlamaTarget
+from litdraft.tokenizers.load import open_tokenizer
 
 
 def target_of(model: Any) -> HFCausalTarget:
@@ -78,22 +78,22 @@ def test_what_is_read_in_pieces_is_what_is_read_at_once(kind: str) -> None:
     model = network(kind)
     target = target_of(model)
     tokens_BT = torch.randint(3, VOCABULARY, (3, 20), generator=torch.Generator().manual_seed(1))
-    whole = target.read(tokens_BT, taps=(0, 2))
+    whole = target.forward(tokens_BT, taps=(0, 2))
     assert whole.taps_BPC is not None
     assert torch.equal(whole.taps_BPC[..., :32], target.embed(tokens_BT)) or kind == "gpt2"
     told = model(tokens_BT, use_cache=False).logits
     assert (target.unembed(whole.hidden_BPD) - told).abs().max() < 1e-5
     some_U = torch.tensor([3, 9, 20])
-    narrowed = target.narrowed(some_U)(whole.hidden_BPD)
+    narrowed = target.unembed_subset(some_U)(whole.hidden_BPD)
     assert (narrowed - target.unembed(whole.hidden_BPD)[..., some_U]).abs().max() < 1e-12
     cache = target.allocate(3, 20)
-    target.read(tokens_BT[:, :12], cache)
+    target.forward(tokens_BT[:, :12], cache)
     cache.keep(torch.tensor([12, 4, 9]))
     cache.select(torch.tensor([2, 1]))
     length_B = torch.tensor([9, 4])
     for count, kept in ((4, 2), (6, 6)):  # two of the first four are rolled back
         steps_BP = length_B[:, None] + torch.arange(count)
-        read = target.read(tokens_BT[[2, 1]].gather(1, steps_BP), cache, (0, 2))
+        read = target.forward(tokens_BT[[2, 1]].gather(1, steps_BP), cache, (0, 2))
         for row, own in enumerate((2, 1)):
             for piece, all_of in (
                 (read.hidden_BPD, whole.hidden_BPD),
@@ -110,12 +110,12 @@ def test_packed_texts_do_not_read_each_other() -> None:
     tokens_1T = torch.randint(3, VOCABULARY, (1, 20), generator=torch.Generator().manual_seed(1))
     start_1T = torch.tensor([[0] * 8 + [8] * 12])
     apart = target_of(network("mistral"))
-    packed = apart.read(tokens_1T, start_BP=start_1T).hidden_BPD
+    packed = apart.forward(tokens_1T, start_BP=start_1T).hidden_BPD
     for piece in (slice(0, 8), slice(8, 20)):
-        alone = apart.read(tokens_1T[:, piece]).hidden_BPD
+        alone = apart.forward(tokens_1T[:, piece]).hidden_BPD
         assert (packed[:, piece] - alone).abs().max() < 1e-5
     with pytest.raises(UserError, match=r"BloomForCausalLM cannot read packed rows: .*pack=false"):
-        target_of(network("bloom")).read(tokens_1T, start_BP=start_1T)
+        target_of(network("bloom")).forward(tokens_1T, start_BP=start_1T)
 
 
 def test_a_folder_is_opened_as_it_is_written(tmp_path: Path) -> None:
@@ -200,8 +200,8 @@ def test_any_architecture_drafts(tmp_path: Path) -> None:
         == Autoregress(target, Sampling()).generate(PROMPTS, 20).tokens
     )
     text_1T = torch.tensor([PROMPTS[2]])
-    lesson = Lesson(text_1T, torch.ones(1, text_1T.shape[1] - 1).bool(), None, None, k=3)
-    states_nC = drafter.states(lesson)[0, :, 0]
+    batch = TrainingBatch(text_1T, torch.ones(1, text_1T.shape[1] - 1).bool(), None, None, k=3)
+    states_nC = drafter.states(batch)[0, :, 0]
     wanted = network("gpt2", torch.float32).double()(text_1T).logits[0, :-1]
     assert (drafter.unembed(states_nC, 0) - wanted).abs().max() < 1e-4
     drafter.unembed(states_nC, 0).sum().backward()

@@ -12,13 +12,14 @@ from tests.foreign import PLAIN, PROMPTS, network, saved
 from tests.loading import held_while_opening
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from litdraft.checkpoints import memory_check as capacity
+from litdraft.checkpoints import quantize
+from litdraft.checkpoints.hf_causal import open_hf, proven
+from litdraft.checkpoints.hub import local
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.speculate import Speculate
 from litdraft.drafters.lookup import Lookup
 from litdraft.errors import UserError
-from litdraft.models import quantize, room
-from litdraft.models.hf_open import open_hf, proven
-from litdraft.models.hub import local
 from litdraft.sampling import Sampling
 from litdraft.targets.hf_causal import HFCausalTarget
 from litdraft.targets.llama import LlamaTarget
@@ -45,7 +46,7 @@ def test_what_does_not_fit_says_how_much_it_needs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = saved(tmp_path, "qwen2")
-    monkeypatch.setattr(room, "free_bytes", lambda device: 10_000)
+    monkeypatch.setattr(capacity, "free_bytes", lambda device: 10_000)
     with pytest.raises(UserError, match=r"needs 0\.0 GiB of memory, but cpu has 0\.0 GiB free"):
         HFCausalTarget.open(folder)
     with pytest.raises(UserError, match=r"needs .* but cpu has"):
@@ -57,7 +58,7 @@ def test_weights_in_fewer_bits_say_nearly_the_same(tmp_path: Path) -> None:
     folder = saved(tmp_path, "qwen3")
     whole, small = HFCausalTarget.open(folder), HFCausalTarget.open(folder, quantize="int8")
     tokens_BT = torch.tensor([PROMPTS[2]])
-    exact, rounded = (t.read(tokens_BT).hidden_BPD for t in (whole, small))
+    exact, rounded = (t.forward(tokens_BT).hidden_BPD for t in (whole, small))
     assert 0 < (exact - rounded).norm() / exact.norm() < 0.05
     assert small.spec.fingerprint == f"{whole.spec.fingerprint}-int8"
     small.model.double()
@@ -83,7 +84,7 @@ def test_a_model_that_is_spread_says_the_same(tmp_path: Path) -> None:
     folder = saved(tmp_path, "gemma2")
     tokens_BT = torch.tensor([PROMPTS[0]])
     one, spread = (
-        HFCausalTarget.open(folder, devices=devices).read(tokens_BT).hidden_BPD.cpu()
+        HFCausalTarget.open(folder, devices=devices).forward(tokens_BT).hidden_BPD.cpu()
         for devices in (None, "auto")
     )
     assert torch.allclose(one, spread, atol=1e-5)
@@ -97,10 +98,10 @@ def test_layers_between_hooks_say_the_same(kind: str) -> None:
     wanted = model(tokens_BT, use_cache=False).logits
     hooked = dispatch_model(model, {"": "cpu"}, force_hooks=True)
     target = HFCausalTarget(proven(hooked, 128, "random"), "random")
-    told = target.unembed(target.read(tokens_BT).hidden_BPD)
+    told = target.unembed(target.forward(tokens_BT).hidden_BPD)
     assert (told - wanted).abs().max() < 1e-4
     some_U = torch.tensor([3, 9])
-    narrowed = target.narrowed(some_U)(target.read(tokens_BT).hidden_BPD)
+    narrowed = target.unembed_subset(some_U)(target.forward(tokens_BT).hidden_BPD)
     assert torch.allclose(narrowed, told[..., some_U], atol=1e-5)
 
 

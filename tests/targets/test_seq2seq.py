@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from tests.drafters import seq2seq
-from tests.models.t5_networks import EOS, START, VOCABULARY, network, saved
+from tests.networks.t5_networks import EOS, START, VOCABULARY, network, saved
 from tests.statistic import pair_statistic
 
 from litdraft.decoding.autoregress import Autoregress
@@ -102,5 +102,5 @@ def test_it_says_what_it_is(pair: Any) -> None:
     _, target = pair
     spec = target.spec
     assert (spec.vocabulary, spec.layers, spec.bos, spec.eos) == (VOCABULARY, 2, None, (EOS,))
-    assert spec.facts()["sides"] == {"start": START, "limit": 64}
+    assert spec.facts()["encoder_decoder"] == {"start": START, "limit": 64}
     assert not target.packs

@@ -10,9 +10,9 @@ import torch
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.speculate import Speculate
 from litdraft.drafters.pretrained import Pretrained
-from litdraft.models.tokenizer import open_tokenizer
 from litdraft.sampling import Sampling
 from litdraft.targets.llama import LlamaTarget
+from litdraft.tokenizers.load import open_tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

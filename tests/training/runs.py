@@ -11,13 +11,13 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from litdraft.data.module import TextModule
-from litdraft.data.target_generated import TargetGenerated
-from litdraft.models.tokenizer import Tokenizer
-from litdraft.objectives import Objective
+from litdraft.data.sources.target_generated import TargetGenerated
+from litdraft.losses.objective import Objective
 from litdraft.protocols import Drafter, TargetSpec
 from litdraft.sampling import Sampling
 from litdraft.targets.llama import LlamaTarget
+from litdraft.tokenizers.load import Tokenizer
+from litdraft.training.datamodule import TextModule
 from litdraft.training.module import DrafterModule
 from litdraft.training.schedule import constant
 

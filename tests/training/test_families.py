@@ -20,8 +20,8 @@ from litdraft.drafters.mlp import MLP
 from litdraft.drafters.mtp import MTP
 from litdraft.drafters.transformer import Transformer
 from litdraft.errors import UserError
-from litdraft.objectives import Objective
-from litdraft.protocols import Drafter, Lesson
+from litdraft.losses.objective import Objective
+from litdraft.protocols import Drafter, TrainingBatch
 from litdraft.sampling import Sampling
 
 FAMILIES: dict[str, Callable[..., Drafter]] = {
@@ -56,11 +56,11 @@ def test_a_mixed_precision_of_teacher_and_student() -> None:
     drafter = FAMILIES["mlp"](target.spec)
     drafter.bind(target)
     tokens_BT = torch.randint(2, 24, (2, 9))
-    hidden_BSD = target.read(tokens_BT[:, :-1]).hidden_BPD
+    hidden_BSD = target.forward(tokens_BT[:, :-1]).hidden_BPD
     trained_BS = torch.ones(2, 8, dtype=torch.bool)
     flat_nD = hidden_BSD.flatten(0, 1)
     for loss in ("kl", "jsd", "lk_hybrid", "ce"):
-        states = drafter.states(Lesson(tokens_BT, trained_BS, hidden_BSD, None, 2))
+        states = drafter.states(TrainingBatch(tokens_BT, trained_BS, hidden_BSD, None, 2))
         weights: dict[str, Any] = {loss: 1.0}
         sums = Objective(**weights).sums(
             states,

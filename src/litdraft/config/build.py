@@ -17,23 +17,23 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from litdraft.data.choices import Choices
-from litdraft.data.documents import Documents
-from litdraft.data.mixture import Mixture
-from litdraft.data.module import TextModule
-from litdraft.data.prompted import Prompted
-from litdraft.data.source import Source
-from litdraft.data.teacher import Teacher
+from litdraft.data.sources.base import Source
+from litdraft.data.sources.documents import Documents
+from litdraft.data.sources.mixture import Mixture
+from litdraft.data.sources.options import Choices
+from litdraft.data.sources.prompted import Prompted
 from litdraft.errors import UserError
-from litdraft.models.files import replacing
-from litdraft.models.tokenizer import (
+from litdraft.io import replacing
+from litdraft.protocols import Drafter, Target, TargetSpec
+from litdraft.sampling import Sampling
+from litdraft.teachers.base import Teacher
+from litdraft.tokenizers.load import (
     Tokenizer,
     check_tokenizer,
     open_tokenizer,
     train_sentencepiece,
 )
-from litdraft.protocols import Drafter, Target, TargetSpec
-from litdraft.sampling import Sampling
+from litdraft.training.datamodule import TextModule
 
 OpenTarget = Callable[[torch.device], Target]
 
@@ -219,7 +219,7 @@ def datamodule_of(
         sampling=sampling_of(config),
         cache=config.data.cache,
         seed=config.seed,
-        sides=drafter.sides,
+        encoder_decoder=drafter.encoder_decoder,
     )
 
 
@@ -233,7 +233,7 @@ def drafter_of(config: DictConfig, spec: TargetSpec | None, tokenizer: Tokenizer
             "a language model with drafter=transformer"
         )
     drafter: Drafter = build(node, spec=spec)
-    drafter.meet(tokenizer)
+    drafter.set_tokenizer(tokenizer)
     return drafter
 
 

@@ -12,7 +12,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 import litdraft
-from litdraft.config.preflight import no_choice
+from litdraft.config.overrides import no_choice
 from litdraft.errors import UserError
 from litdraft.evaluation.draft_length import LONGEST
 from litdraft.sampling import Sampling

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from litdraft.data.distributed import Share
 from litdraft.data.progress import work
-from litdraft.data.rows import Rows
-from litdraft.data.share import Share
+from litdraft.data.rows.rows import Rows
 from litdraft.decoding.autoregress import Autoregress
-from litdraft.models.files import replacing, tidy
+from litdraft.io import replacing, tidy
 from litdraft.protocols import Target
 from litdraft.sampling import Sampling
 

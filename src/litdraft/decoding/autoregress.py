@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from litdraft.decoding.batching import staying
 from litdraft.decoding.compiled import Compiled, stays
-from litdraft.decoding.generation import Generation
-from litdraft.decoding.shapes import staying
+from litdraft.decoding.result import Generation
 from litdraft.errors import UserError
 from litdraft.protocols import Cache, Target, select
 from litdraft.sampling import Sampling, choose, uniforms
@@ -73,8 +73,8 @@ class Autoregress:
             row_B=torch.tensor(list(rows if rows is not None else range(count)), device=device),
         )
         started = self._now()
-        run.cache.within(longest)
-        hidden_BPD = self.target.read(tokens_BP, run.cache, prompt_B=lengths_B).hidden_BPD
+        run.cache.limit_slots(longest)
+        hidden_BPD = self.target.forward(tokens_BP, run.cache, prompt_B=lengths_B).hidden_BPD
         run.cache.keep(lengths_B)
         self._write(run, hidden_BPD[torch.arange(count, device=device), lengths_B - 1])
         if self.compiled:
@@ -92,7 +92,7 @@ class Autoregress:
                     order = [order[row] for row in stay]
                 if not order:
                     break
-            run.cache.within(longest + step)
+            run.cache.limit_slots(longest + step)
             self._step(run)
         finished = self._now()
         self._leave(run, order, texts)
@@ -101,18 +101,18 @@ class Autoregress:
             tokens, tokens, prefill_seconds=prefilled - started, decode_seconds=finished - prefilled
         )
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """It never learns."""
 
     def step(self, run: Run) -> None:
         """One token for every row. Nothing here waits for the device."""
-        hidden_BPD = self.target.read(run.token_B[:, None], run.cache).hidden_BPD
+        hidden_BPD = self.target.forward(run.token_B[:, None], run.cache).hidden_BPD
         run.cache.keep(torch.ones_like(run.count_B))
         self._write(run, hidden_BPD[:, 0])
 
     def _write(self, run: Run, hidden_BD: Tensor) -> None:
         if self.sampling.greedy:
-            token_B = self.target.best(hidden_BD)
+            token_B = self.target.argmax(hidden_BD)
         else:
             drawn_B = uniforms(self.seed, run.row_B, run.count_B, 1)[:, 0]
             token_B, _ = choose(self.target.unembed(hidden_BD), self.sampling, drawn_B)

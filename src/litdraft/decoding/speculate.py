@@ -8,21 +8,21 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from litdraft.decoding.batching import decode_capacity, narrowed, staying
+from litdraft.decoding.commit import settle
 from litdraft.decoding.compiled import Compiled, stays
-from litdraft.decoding.generation import Generation
-from litdraft.decoding.run import Log, Run, told
-from litdraft.decoding.settle import settle
-from litdraft.decoding.shapes import narrowed, room_behind, staying
+from litdraft.decoding.result import Generation
+from litdraft.decoding.state import Log, Run, told
 from litdraft.errors import UserError
-from litdraft.models.cache import roomy
+from litdraft.networks.cache import round_up
 from litdraft.protocols import (
-    Certain,
     Context,
     Drafter,
+    GreedyTokens,
+    Observation,
     Proposal,
-    Reading,
-    Seen,
     Target,
+    TargetOutput,
     Verdict,
     select,
 )
@@ -80,7 +80,7 @@ class Speculate:
         while self._going(run, log):
             for _ in range(patience):
                 reach = min(reach + self.k + 1, run.context.tokens_BT.shape[1])
-                run.cache.within(reach)
+                run.cache.limit_slots(reach)
                 verdict = self._round(run)
                 log.add(verdict)
                 if watch:
@@ -89,25 +89,27 @@ class Speculate:
         log.leave(run.context, range(len(log.rows)))
         return told(log, len(prompts), prefilled - started, finished - prefilled)
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """What its drafter remembers of earlier texts."""
-        self.drafter.forget()
+        self.drafter.reset()
 
     def prefill(self, run: Run) -> None:
         """Read the prompts and emit each row's first token."""
         context, rows_B = run.context, torch.arange(len(run.limit_B), device=run.ends.device)
         tokens_BP = context.tokens_BT[:, : int(context.prompt_B.max())]
-        run.cache.within(tokens_BP.shape[1])
-        reading = self.target.read(
+        run.cache.limit_slots(tokens_BP.shape[1])
+        output = self.target.forward(
             tokens_BP, run.cache, self.drafter.needs.taps, prompt_B=context.prompt_B
         )
         run.cache.keep(context.prompt_B)
-        last_B1D = reading.hidden_BPD[rows_B, context.prompt_B - 1][:, None]
+        last_B1D = output.hidden_BPD[rows_B, context.prompt_B - 1][:, None]
         nothing = Proposal(tokens_BP[:, :0])
         settle(run, nothing, self._says(last_B1D), self._draw(context, 1))
         none_B = torch.zeros_like(context.prompt_B)
-        seen = Seen(tokens_BP, none_B, context.prompt_B, reading.hidden_BPD, reading.taps_BPC)
-        self.drafter.observe(run.state, seen, context)
+        observation = Observation(
+            tokens_BP, none_B, context.prompt_B, output.hidden_BPD, output.taps_BPC
+        )
+        self.drafter.observe(run.state, observation, context)
         if self.compiled:
             stays(run)
 
@@ -120,26 +122,26 @@ class Speculate:
         drafts = proposal.tokens_BK.shape[1]
         drawn_BP = torch.cat((drawn_Bn[:, k : k + drafts], drawn_Bn[:, -1:]), 1)
         tokens_BP = torch.cat((context.unread_B1(), proposal.tokens_BK), 1)
-        reading = self.target.read(tokens_BP, cache, self.drafter.needs.taps)
+        output = self.target.forward(tokens_BP, cache, self.drafter.needs.taps)
         start_B = cache.length_B.clone()
-        verdict = self.decide(run, proposal, reading, drawn_BP)
+        verdict = self.decide(run, proposal, output, drawn_BP)
         kept_B = context.length_B - 1 - start_B  # all but the last, which is emitted and unread
         cache.keep(kept_B)
-        seen = Seen(tokens_BP, start_B, kept_B, reading.hidden_BPD, reading.taps_BPC)
-        self.drafter.observe(run.state, seen, context)
+        observation = Observation(tokens_BP, start_B, kept_B, output.hidden_BPD, output.taps_BPC)
+        self.drafter.observe(run.state, observation, context)
         return verdict
 
     def decide(
-        self, run: Run, proposal: Proposal, reading: Reading, uniforms_BP: Tensor
+        self, run: Run, proposal: Proposal, output: TargetOutput, uniforms_BP: Tensor
     ) -> Verdict:
         """What is kept of a proposal that was read, and the token added; the context is extended.
         Whoever decides otherwise is lossy."""
-        return settle(run, proposal, self._says(reading.hidden_BPD), uniforms_BP)
+        return settle(run, proposal, self._says(output.hidden_BPD), uniforms_BP)
 
-    def _says(self, hidden_BPD: Tensor) -> Tensor | Certain:
+    def _says(self, hidden_BPD: Tensor) -> Tensor | GreedyTokens:
         """The target's distributions."""
         if self.sampling.greedy:
-            return Certain(self.target.best(hidden_BPD))
+            return GreedyTokens(self.target.argmax(hidden_BPD))
         return self.sampling.probs(self.target.unembed(hidden_BPD))
 
     def _draw(self, context: Context, count: int) -> Tensor:
@@ -154,10 +156,10 @@ class Speculate:
         device, count = self.target.device, len(prompts)
         prompt_B = torch.tensor([len(prompt) for prompt in prompts], device=device)
         # A last round may overshoot: it reads k drafts behind the last token wanted.
-        room = max(len(prompt) for prompt in prompts) + room_behind(max_new_tokens, self.k)
-        cache = self.target.allocate(count, room)
+        capacity = max(len(prompt) for prompt in prompts) + decode_capacity(max_new_tokens, self.k)
+        cache = self.target.allocate(count, capacity)
         # Rows that are done go on writing, behind what they know.
-        wide = roomy(room + self.k + 1)
+        wide = round_up(capacity + self.k + 1)
         padded = [[*prompt, *[0] * (wide - len(prompt))] for prompt in prompts]
         context = Context(
             tokens_BT=torch.tensor(padded, device=device),
@@ -169,7 +171,7 @@ class Speculate:
             round_B=torch.zeros(count, dtype=torch.long, device=device),
         )
         ends = torch.tensor(self.target.spec.eos, dtype=torch.long, device=device)
-        state = self.drafter.allocate(count, room, self.k)
+        state = self.drafter.allocate(count, capacity, self.k)
         steps_P = torch.arange(self.k + 1, device=device)
         return Run(context, cache, state, prompt_B + max_new_tokens, ends, steps_P)
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from litdraft.protocols import Certain, Proposal, Verdict, place_in
+from litdraft.protocols import GreedyTokens, Proposal, Verdict, place_in
 from litdraft.sampling import draw
 
 
-def verify(proposal: Proposal, target: Tensor | Certain, uniforms_BP: Tensor) -> Verdict:
+def verify(proposal: Proposal, target: Tensor | GreedyTokens, uniforms_BP: Tensor) -> Verdict:
     """What of a proposal is kept, and the token that the target adds (P = K + 1).
 
     target is target_probs_BPV: [:, j] is the target's distribution where draft j stands, the last
@@ -24,13 +24,13 @@ def verify(proposal: Proposal, target: Tensor | Certain, uniforms_BP: Tensor) ->
     """
     tokens_BK = proposal.tokens_BK
     k = tokens_BK.shape[1]
-    if isinstance(target, Certain):  # p is 0 or 1, and the residual all at its one token
+    if isinstance(target, GreedyTokens):  # p is 0 or 1, and the residual all at its one token
         kept_BK = tokens_BK == target.tokens_BP[:, :k]
     else:
         target_BK = target[:, :k].gather(2, tokens_BK[..., None])[..., 0]
         kept_BK = uniforms_BP[:, :k] * _drafter(proposal) < target_BK
     accepted_B, drafted_B = proposal.leading_B(kept_BK), proposal.drafted_B()
-    if isinstance(target, Certain):
+    if isinstance(target, GreedyTokens):
         return Verdict(target.tokens_BP, accepted_B + 1, drafted_B)
 
     stop_B11 = accepted_B[:, None, None]

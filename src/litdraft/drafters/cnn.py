@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from litdraft.drafters.apart import Apart
-from litdraft.drafters.head import Head
-from litdraft.drafters.stepwise import Unrolled
-from litdraft.models.gated_cnn import GatedCNN, Window
-from litdraft.protocols import Context, Lesson, Seen, TargetSpec
+from litdraft.drafters.parts.head import Head
+from litdraft.drafters.parts.stepwise import Unrolled
+from litdraft.drafters.parts.unpack import Apart
+from litdraft.networks.gated_cnn import GatedCNN, Window
+from litdraft.protocols import Context, Observation, TargetSpec, TrainingBatch
 
 
 @dataclass
@@ -57,18 +57,18 @@ class CNN(Unrolled):
         self.unknown_C = nn.Parameter(torch.zeros(width))
         self.out = nn.Linear(width, self.head.inputs, bias=False)
 
-    def allocate(self, rows: int, room: int, k: int) -> State:  # type: ignore[override]
+    def allocate(self, rows: int, capacity: int, k: int) -> State:  # type: ignore[override]
         width = self.opening.in_features
         return State(self.unknown_C.new_zeros(rows, self.stack.span, width))
 
-    def observe(self, state: State, seen: Seen, context: Context) -> None:  # type: ignore[override]
+    def observe(self, state: State, observation: Observation, context: Context) -> None:  # type: ignore[override]
         """The window moves on by what was kept."""
-        span, (rows, _, width) = self.stack.span, seen.hidden_BPD.shape
-        steps_w = torch.arange(span, device=seen.count_B.device)
-        new_Bw = seen.count_B[:, None] + steps_w - span  # which of the seen stands there now
+        span, (rows, _, width) = self.stack.span, observation.hidden_BPD.shape
+        steps_w = torch.arange(span, device=observation.count_B.device)
+        new_Bw = observation.count_B[:, None] + steps_w - span  # which of the seen stands there now
         index_BwD = new_Bw.clamp_min(0)[..., None].expand(rows, span, width)
-        new_BwD = seen.hidden_BPD.gather(1, index_BwD).to(state.hidden_BwD.dtype)
-        former_Bw = (seen.count_B[:, None] + steps_w).clamp_max(span - 1)
+        new_BwD = observation.hidden_BPD.gather(1, index_BwD).to(state.hidden_BwD.dtype)
+        former_Bw = (observation.count_B[:, None] + steps_w).clamp_max(span - 1)
         former_BwD = state.hidden_BwD.gather(1, former_Bw[..., None].expand(rows, span, width))
         state.hidden_BwD.copy_(torch.where((new_Bw >= 0)[..., None], new_BwD, former_BwD))
 
@@ -84,13 +84,13 @@ class CNN(Unrolled):
         memory.window = self.stack.end(inputs_BwC, slots_Bw > 0)
         return memory
 
-    def starts(self, lesson: Lesson, row_n: Tensor, start_n: Tensor) -> Memory:
-        assert lesson.hidden_BSD is not None
-        hidden_BSD = lesson.hidden_BSD.to(self.unknown_C.dtype)
-        inputs_BSC = self._inputs(hidden_BSD, lesson.tokens_BT[:, 1:])
+    def starts(self, batch: TrainingBatch, row_n: Tensor, start_n: Tensor) -> Memory:
+        assert batch.hidden_BSD is not None
+        hidden_BSD = batch.hidden_BSD.to(self.unknown_C.dtype)
+        inputs_BSC = self._inputs(hidden_BSD, batch.tokens_BT[:, 1:])
         memory = self.begin(hidden_BSD[row_n, start_n])
-        if lesson.start_BS is not None:
-            apart = Apart.of(lesson.start_BS)
+        if batch.start_BS is not None:
+            apart = Apart.of(batch.start_BS)
             inputs_BSC = apart.spread(inputs_BSC)
             row_n, start_n = apart.text_S[row_n, start_n], apart.place_S[row_n, start_n]
         _, padded = self.stack(inputs_BSC)

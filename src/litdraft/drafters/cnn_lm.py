@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from litdraft.drafters.language_model import LanguageModel
-from litdraft.models.gated_cnn import GatedCNN, Window
+from litdraft.drafters.parts.language_model import LanguageModel
+from litdraft.networks.gated_cnn import GatedCNN, Window
 from litdraft.protocols import Context, TargetSpec
 
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from litdraft.errors import UserError
-from litdraft.protocols import Context, Drafter, Lesson, Proposal, TargetSpec, Warp
+from litdraft.protocols import Context, Drafter, Proposal, TargetSpec, TrainingBatch
+from litdraft.sampling import Sampling
 
 STARTS = 64  # starts of one text looked up at a time, in `likelihood`
 
@@ -29,7 +30,7 @@ class Lookup(Drafter):
         self.longest, self.shortest = longest, shortest
 
     def propose(
-        self, state: None, context: Context, k: int, warp: Warp, uniforms_BK: Tensor
+        self, state: None, context: Context, k: int, sampling: Sampling, uniforms_BK: Tensor
     ) -> Proposal:
         tokens_BK, valid_BK = self.follow(context.tokens_BT, context.length_B, k)
         return Proposal(tokens_BK, valid_BK=valid_BK)
@@ -61,9 +62,9 @@ class Lookup(Drafter):
             matched_BT = matched_BT + still_BT
         return matched_BT
 
-    def likelihood(self, lesson: Lesson, warp: Warp) -> Tensor:
+    def likelihood(self, batch: TrainingBatch, sampling: Sampling) -> Tensor:
         """draft_probs_BSK of 0 and 1: looks up at every start what would have been proposed."""
-        tokens_BT, k = lesson.tokens_BT, lesson.k
+        tokens_BT, k = batch.tokens_BT, batch.k
         rows, places = len(tokens_BT), tokens_BT.shape[1] - 1
         probs_BSK = torch.zeros(rows, places, k, device=tokens_BT.device)
         for row, text_T in enumerate(tokens_BT):

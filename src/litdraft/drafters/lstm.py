@@ -12,20 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from litdraft.drafters.head import Head
-from litdraft.drafters.source import Remembered, SourceReader
-from litdraft.drafters.stepwise import State, Unrolled
+from litdraft.drafters.parts.encoder_source import Remembered, SourceReader
+from litdraft.drafters.parts.head import Head
+from litdraft.drafters.parts.stepwise import State, Unrolled
 from litdraft.errors import UserError
 from litdraft.native.build import OUT, packed
-from litdraft.protocols import (
-    Context,
-    Lesson,
-    Proposal,
-    Seen,
-    Target,
-    TargetSpec,
-    Warp,
-)
+from litdraft.protocols import Context, Observation, Proposal, Target, TargetSpec, TrainingBatch
+from litdraft.sampling import Sampling
 
 
 @dataclass
@@ -72,7 +65,7 @@ class LSTM(Unrolled):
         # All that the start gives, one product a round: gates, output, and each layer's memory.
         output = self.head.inputs
         self.begun = (4 * width, output, *[width] * (2 * layers))
-        if source is not None and spec.sides is None:
+        if source is not None and spec.encoder_decoder is None:
             raise UserError(
                 f"drafter.source={source} was given, but {spec.name} has no encoder that reads a "
                 "source: leave it out, or choose target=seq2seq"
@@ -98,13 +91,13 @@ class LSTM(Unrolled):
         else:
             super().fuse(dtype)
 
-    def allocate(self, rows: int, room: int, k: int) -> Start:
-        return Start(super().allocate(rows, room, k).hidden_BD)
+    def allocate(self, rows: int, capacity: int, k: int) -> Start:
+        return Start(super().allocate(rows, capacity, k).hidden_BD)
 
-    def observe(self, state: Any, seen: Seen, context: Context) -> None:
-        super().observe(state, seen, context)
+    def observe(self, state: Any, observation: Observation, context: Context) -> None:
+        super().observe(state, observation, context)
         if self.source is not None and state.source is None:
-            hidden_BPD = seen.hidden_BPD.to(self.opening.weight.dtype)
+            hidden_BPD = observation.hidden_BPD.to(self.opening.weight.dtype)
             state.source = self.source.remember(hidden_BPD, context.prompt_B)
 
     def start(self, state: Any, context: Context) -> Memory:
@@ -113,24 +106,24 @@ class LSTM(Unrolled):
         source_BD = self.source(state.hidden_BD[:, None], state.source)[:, 0]
         return self.begin(torch.cat((state.hidden_BD, source_BD), -1))
 
-    def starts(self, lesson: Lesson, row_n: Tensor, start_n: Tensor) -> Memory:
+    def starts(self, batch: TrainingBatch, row_n: Tensor, start_n: Tensor) -> Memory:
         if self.source is None:
-            memory: Memory = super().starts(lesson, row_n, start_n)
+            memory: Memory = super().starts(batch, row_n, start_n)
             return memory
-        assert lesson.hidden_BSD is not None
-        assert lesson.prompt_B is not None
-        hidden_BSD = lesson.hidden_BSD.to(self.opening.weight.dtype)
-        source_BSD = self.source(hidden_BSD, self.source.remember(hidden_BSD, lesson.prompt_B))
+        assert batch.hidden_BSD is not None
+        assert batch.prompt_B is not None
+        hidden_BSD = batch.hidden_BSD.to(self.opening.weight.dtype)
+        source_BSD = self.source(hidden_BSD, self.source.remember(hidden_BSD, batch.prompt_B))
         return self.begin(torch.cat((hidden_BSD, source_BSD), -1)[row_n, start_n])
 
     def propose(
-        self, state: State, context: Context, k: int, warp: Warp, uniforms_BK: Tensor
+        self, state: State, context: Context, k: int, sampling: Sampling, uniforms_BK: Tensor
     ) -> Proposal:
         fused = self.__dict__.get("fused")
-        if fused is None or warp.only_temperature is None:
-            return super().propose(state, context, k, warp, uniforms_BK)
+        if fused is None or sampling.only_temperature is None:
+            return super().propose(state, context, k, sampling, uniforms_BK)
         token_B = context.unread_B1()[:, 0]
-        told: Proposal = fused(state.hidden_BD, token_B, warp.only_temperature, uniforms_BK)
+        told: Proposal = fused(state.hidden_BD, token_B, sampling.only_temperature, uniforms_BK)
         return told
 
     def begin(self, hidden_nD: Tensor) -> Memory:

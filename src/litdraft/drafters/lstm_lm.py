@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from litdraft.drafters.language_model import LanguageModel
+from litdraft.drafters.parts.language_model import LanguageModel
 from litdraft.errors import UserError
-from litdraft.protocols import Context, Proposal, Seen, TargetSpec, Warp
+from litdraft.protocols import Context, Observation, Proposal, TargetSpec
+from litdraft.sampling import Sampling
 
 
 @dataclass
@@ -47,25 +48,25 @@ class LSTMLM(LanguageModel):
         self.layers, self.width = layers, width
         self.network = nn.LSTM(width, width, layers, batch_first=True)
 
-    def allocate(self, rows: int, room: int, k: int) -> State:
+    def allocate(self, rows: int, capacity: int, k: int) -> State:
         like, size = self.embedding.weight, 2 * self.layers * self.width
         return State(like.new_zeros(rows, size), like.new_zeros(rows, k + 1, size))
 
-    def observe(self, state: State, seen: Seen, context: Context) -> None:
+    def observe(self, state: State, observation: Observation, context: Context) -> None:
         """Read the prompt; behind a round pick the memory behind what was kept."""
         if not state.prompted:
             state.prompted = True
-            state.memory_BM.copy_(self.prompt(state, seen, context).detach())
+            state.memory_BM.copy_(self.prompt(state, observation, context).detach())
             return
-        last_B11 = (seen.count_B - 1).clamp_min(0)[:, None, None]
+        last_B11 = (observation.count_B - 1).clamp_min(0)[:, None, None]
         index_B1M = last_B11.expand(-1, 1, state.memory_BM.shape[1])
         picked_BM = state.behind_BPM.gather(1, index_B1M)[:, 0]
-        read_B1 = (seen.count_B > 0)[:, None]
+        read_B1 = (observation.count_B > 0)[:, None]
         torch.where(read_B1, picked_BM, state.memory_BM, out=state.memory_BM)
 
-    def prompt(self, state: State, seen: Seen, context: Context) -> Tensor:
+    def prompt(self, state: State, observation: Observation, context: Context) -> Tensor:
         """memory_BM behind the prompts."""
-        return self.read(seen.tokens_BP, seen.count_B)
+        return self.read(observation.tokens_BP, observation.count_B)
 
     def read(self, tokens_BP: Tensor, count_B: Tensor, memory_BM: Tensor | None = None) -> Tensor:
         """memory_BM behind the first count_B tokens, from another or from nothing."""
@@ -81,10 +82,10 @@ class LSTMLM(LanguageModel):
         return parts[: self.layers], parts[self.layers :]
 
     def propose(
-        self, state: State, context: Context, k: int, warp: Warp, uniforms_BK: Tensor
+        self, state: State, context: Context, k: int, sampling: Sampling, uniforms_BK: Tensor
     ) -> Proposal:
         memory = self.start(state, context)
-        proposal = self.drafted(memory, context, k, warp, uniforms_BK)
+        proposal = self.drafted(memory, context, k, sampling, uniforms_BK)
         self.step(memory, proposal.tokens_BK[:, -1], k)
         self.remember(state, memory)
         return proposal

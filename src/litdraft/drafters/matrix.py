@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from litdraft.drafters.parallel import Parallel
+from litdraft.drafters.parts.parallel import Parallel
 from litdraft.errors import UserError
 from litdraft.protocols import TargetSpec
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from litdraft.drafters.head import Head
-from litdraft.drafters.stepwise import Unrolled
+from litdraft.drafters.parts.head import Head
+from litdraft.drafters.parts.stepwise import Unrolled
 from litdraft.errors import UserError
 from litdraft.protocols import TargetSpec
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from litdraft.drafters.parallel import Parallel
+from litdraft.drafters.parts.parallel import Parallel
 from litdraft.errors import UserError
 from litdraft.protocols import TargetSpec
 

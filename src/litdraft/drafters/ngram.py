@@ -22,10 +22,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from litdraft.drafters.stepwise import Stepwise
+from litdraft.drafters.parts.ngram_counts import Ints, Level, counted, pruned
+from litdraft.drafters.parts.stepwise import Stepwise
 from litdraft.errors import UserError
-from litdraft.models.ngrams import Ints, Level, counted, pruned
-from litdraft.protocols import Context, Lesson, TargetSpec
+from litdraft.protocols import Context, TargetSpec, TrainingBatch
 
 LONGEST = 5
 NONE = -1  # the token before a text's beginning, and the node of a history that was never seen
@@ -154,13 +154,13 @@ class NGram(Stepwise):
         memory.nodes_nM = self._behind(memory.nodes_nM, token_n)
         return memory.nodes_nM
 
-    def states(self, lesson: Lesson) -> Tensor:
+    def states(self, batch: TrainingBatch) -> Tensor:
         """states_BS1M: the nodes of the histories that end at s. Whole numbers, in float64, which
         counts further than float32."""
-        tokens_BS = lesson.tokens_BT[:, :-1]
+        tokens_BS = batch.tokens_BT[:, :-1]
         place_S = torch.arange(tokens_BS.shape[1], device=tokens_BS.device)
         slots_SM = place_S[:, None] + torch.arange(1 - self.reach, 1, device=place_S.device)
-        start_BS = torch.zeros_like(tokens_BS) if lesson.start_BS is None else lesson.start_BS
+        start_BS = torch.zeros_like(tokens_BS) if batch.start_BS is None else batch.start_BS
         history_BSM = tokens_BS[:, slots_SM.clamp_min(0)]
         known_BSM = slots_SM >= start_BS[..., None]
         nodes_BSM = self._nodes(torch.where(known_BSM, history_BSM, NONE))

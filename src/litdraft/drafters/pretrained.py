@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from litdraft.drafters.cached import Cached
+from litdraft.checkpoints.hub import local
+from litdraft.checkpoints.load import load_any
+from litdraft.drafters.parts.cached_lm import Cached
 from litdraft.errors import UserError
-from litdraft.models.hub import local
-from litdraft.models.pieces import spelled
-from litdraft.models.shared import Shared, alike, shared
-from litdraft.models.tokenizer import (
+from litdraft.protocols import TargetSpec
+from litdraft.tokenizers.base import spelled
+from litdraft.tokenizers.intersection import Shared, alike, shared
+from litdraft.tokenizers.load import (
     INSIDE,
     Tokenizer,
     check_tokenizer,
     open_tokenizer,
     same_tokens,
 )
-from litdraft.models.weights import load_any
-from litdraft.protocols import TargetSpec
 
 CHOICES = (None, "intersection")
 
@@ -53,7 +53,7 @@ class Pretrained(Cached):
         self.path, self.tokenizer, self.vocabulary = path, tokenizer, vocabulary
         self.spec = spec
 
-    def meet(self, theirs: Tokenizer) -> None:
+    def set_tokenizer(self, theirs: Tokenizer) -> None:
         """Find the target's tokens among one's own; UserError where they differ, unless only what
         both have is to be drafted."""
         mine, size = self._tokenizer(), self.model.config.vocabulary
@@ -78,10 +78,14 @@ class Pretrained(Cached):
 
     def _starts(self) -> tuple[int, int] | None:
         """The token that a decoder starts with, the target's and its own, where they differ."""
-        theirs = None if self.spec is None else self.spec.sides
-        if theirs is None or self.sides is None or theirs.start == self.sides.start:
+        theirs = None if self.spec is None else self.spec.encoder_decoder
+        if (
+            theirs is None
+            or self.encoder_decoder is None
+            or theirs.start == self.encoder_decoder.start
+        ):
             return None
-        return theirs.start, self.sides.start
+        return theirs.start, self.encoder_decoder.start
 
     def _begun(self, view: Shared) -> Shared:
         """It reads its own start token for the target's."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from litdraft.drafters.sentence_lstm import SentenceLSTM
-from litdraft.drafters.sentencewise import Sentencewise
+from litdraft.drafters.parts.sentence_lstm import SentenceLSTM
+from litdraft.drafters.parts.sentencewise import Sentencewise
 from litdraft.errors import UserError
 from litdraft.protocols import Needs, TargetSpec
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from litdraft.drafters.parts.suffix_index import Memory, Texts
 from litdraft.errors import UserError
-from litdraft.models.texts import Memory, Texts
-from litdraft.protocols import Context, Drafter, Lesson, Proposal, Seen, TargetSpec, Warp
+from litdraft.protocols import Context, Drafter, Observation, Proposal, TargetSpec, TrainingBatch
+from litdraft.sampling import Sampling
 
 
 @dataclass
@@ -64,16 +65,16 @@ class Suffix(Drafter):
                 "and keep must be at least 1, least between 0 and 1"
             )
         self.longest, self.least, self.remember, self.keep = longest, least, remember, keep
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         self.memory, self.replayed = Memory(self.keep), Memory(self.keep)
 
-    def allocate(self, rows: int, room: int, k: int) -> State:
+    def allocate(self, rows: int, capacity: int, k: int) -> State:
         return State(rows)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def observe(self, state: State, seen: Seen, context: Context) -> None:
+    def observe(self, state: State, observation: Observation, context: Context) -> None:
         """Reads the context alone, up to its cut."""
         facts_4B = torch.stack(
             (context.length_B, context.done_B.long(), context.row_B, context.prompt_B)
@@ -93,7 +94,7 @@ class Suffix(Drafter):
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def propose(
-        self, state: State, context: Context, k: int, warp: Warp, uniforms_BK: Tensor
+        self, state: State, context: Context, k: int, sampling: Sampling, uniforms_BK: Tensor
     ) -> Proposal:
         drafts = [[] if row.done else self.drafted(row.text, self.memory, k) for row in state.rows]
         tokens = [draft + [0] * (k - len(draft)) for draft in drafts]
@@ -110,7 +111,7 @@ class Suffix(Drafter):
         source, places = (memory, earlier[1]) if earlier[0] > own[0] else (text, own[1])
         return source.followed(places, k, self.least)
 
-    def likelihood(self, lesson: Lesson, warp: Warp) -> Tensor:
+    def likelihood(self, batch: TrainingBatch, sampling: Sampling) -> Tensor:
         """draft_probs_BSK of 0 and 1, with each row's output behind the rows and calls before it
         since `forget`: what greedy decoding drafts that takes one row at a time.
 
@@ -119,11 +120,11 @@ class Suffix(Drafter):
         each other; rows decoded again, which replace themselves there and are two rows here; and
         places before the output, which stay 0.
         """
-        tokens_BT, k = lesson.tokens_BT, lesson.k
-        rows, places = lesson.trained_BS.shape
+        tokens_BT, k = batch.tokens_BT, batch.k
+        rows, places = batch.trained_BS.shape
         probs_BSK = torch.zeros(rows, places, k, device=tokens_BT.device)
         for probs_SK, tokens_T, trained_S in zip(
-            probs_BSK, tokens_BT, lesson.trained_BS, strict=True
+            probs_BSK, tokens_BT, batch.trained_BS, strict=True
         ):
             output = trained_S.nonzero()[:, 0].tolist()
             if output:

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from litdraft.drafters.cached import Cached
-from litdraft.drafters.sizes import chosen
+from litdraft.drafters.parts.cached_lm import Cached
+from litdraft.drafters.parts.sizes import chosen
 from litdraft.errors import UserError
-from litdraft.models.t5 import T5
-from litdraft.models.t5_blocks import ACTIVATIONS, T5Config
-from litdraft.models.tokenizer import Tokenizer
+from litdraft.networks.t5 import T5
+from litdraft.networks.t5_blocks import ACTIVATIONS, T5Config
 from litdraft.protocols import TargetSpec
+from litdraft.tokenizers.load import Tokenizer
 
 SIZES = (
     "vocabulary", "width", "encoder_layers", "layers", "heads", "head_width", "inner", "limit",
@@ -40,7 +40,7 @@ class T5Drafter(Cached):
                 f"{spec.vocabulary} tokens: leave it out"
             )
 
-    def meet(self, tokenizer: Tokenizer) -> None:
+    def set_tokenizer(self, tokenizer: Tokenizer) -> None:
         """UserError if the text that it learns from alone has more tokens than it embeds."""
         if self.alone and tokenizer.size > self.model.config.vocabulary:
             raise UserError(
@@ -53,8 +53,8 @@ def config_of(given: Mapping[str, Any], spec: TargetSpec | None) -> T5Config:
     """The T5 of some given sizes; vocabulary, start token and limit otherwise the target's.
     UserError if that is none."""
     others = {} if spec is None else {"vocabulary": spec.vocabulary}
-    if spec is not None and spec.sides is not None:
-        others |= asdict(spec.sides)
+    if spec is not None and spec.encoder_decoder is not None:
+        others |= asdict(spec.encoder_decoder)
     config = T5Config(**chosen(given, {"start": 0, **others}, T5Config, "a T5", SIZES))
     if config.activation not in ACTIVATIONS:
         known = ", ".join(ACTIVATIONS)

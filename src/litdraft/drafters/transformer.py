@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from litdraft.drafters.cached import Cached
-from litdraft.drafters.sizes import chosen
+from litdraft.drafters.parts.cached_lm import Cached
+from litdraft.drafters.parts.sizes import chosen
 from litdraft.errors import UserError
-from litdraft.models.llama import Llama, LlamaConfig
+from litdraft.networks.llama import Llama, LlamaConfig
 from litdraft.protocols import TargetSpec
 
 BEGIN = ("fresh", "target")

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from litdraft.drafters.cnn_lm import CNNLM
 from litdraft.drafters.ngram import NGram
-from litdraft.drafters.sentence_lstm import SentenceLSTM
-from litdraft.drafters.sentencewise import Sentencewise
-from litdraft.drafters.stepwise import Stepwise
+from litdraft.drafters.parts.sentence_lstm import SentenceLSTM
+from litdraft.drafters.parts.sentencewise import Sentencewise
+from litdraft.drafters.parts.stepwise import Stepwise
 from litdraft.errors import UserError
 from litdraft.protocols import TargetSpec
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from litdraft.decoding.generation import Decoder, Generation
-from litdraft.evaluation.stats import Counts, Interval, paired_bootstrap
+from litdraft.acceptance.counts import Counts, Interval, paired_bootstrap
+from litdraft.decoding.result import Decoder, Generation
 
 
 @dataclass
@@ -75,10 +75,10 @@ def measure(
     for some, ids in {len(pair[0]): pair for pair in reversed(batches)}.values():
         for decoder in (baseline, drafted):
             decoder.generate(some, max_new_tokens, ids)
-    drafted.forget()
-    sides = [(baseline, measurement.baseline), (drafted, measurement.drafted)]
+    drafted.reset()
+    encoder_decoder = [(baseline, measurement.baseline), (drafted, measurement.drafted)]
     for number, (some, ids) in enumerate(batches):
-        order = sides if number % 2 == 0 else sides[::-1]
+        order = encoder_decoder if number % 2 == 0 else encoder_decoder[::-1]
         for decoder, side in order:
             side.add(decoder.generate(some, max_new_tokens, ids))
         for _ in range(repeats - 1):

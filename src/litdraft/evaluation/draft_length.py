@@ -13,8 +13,8 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from litdraft.acceptance.replay import replay_texts
 from litdraft.decoding.autoregress import Autoregress
-from litdraft.decoding.replay import replay_texts
 from litdraft.decoding.speculate import Speculate
 from litdraft.protocols import Drafter, Target
 from litdraft.sampling import Sampling
@@ -49,8 +49,8 @@ def draft_lengths(
     Seconds are the median over some turns at the given batch. A k is left out if it does not fit
     the target's context, or if no text is long enough for one of its rounds.
     """
-    room = target.spec.context - max(map(len, prompts)) - max_new_tokens - 1
-    longest = min(longest, room, drafter.most_drafts or longest)
+    capacity = target.spec.context - max(map(len, prompts)) - max_new_tokens - 1
+    longest = min(longest, capacity, drafter.most_drafts or longest)
     plain = Autoregress(target, sampling)
     batches = [prompts[at : at + batch] for at in range(0, len(prompts), batch)]
     texts = [text for some in batches for text in plain.generate(some, max_new_tokens).tokens]

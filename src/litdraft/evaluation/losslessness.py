@@ -95,7 +95,7 @@ def logits_behind(target: Target, prompt: Sequence[int], text: Sequence[int]) ->
     """logits_SV that each token of a text was chosen from; teacher-forced, one pass."""
     tokens_BP = torch.tensor([[*prompt, *text][:-1]], device=target.device)
     prompt_B = torch.tensor([len(prompt)], device=target.device)
-    hidden_PD = target.read(tokens_BP, prompt_B=prompt_B).hidden_BPD[0, len(prompt) - 1 :]
+    hidden_PD = target.forward(tokens_BP, prompt_B=prompt_B).hidden_BPD[0, len(prompt) - 1 :]
     return target.unembed(hidden_PD).float()
 
 
@@ -120,10 +120,10 @@ def stepwise(target: Target, prompt: Sequence[int], text: Sequence[int], tokens:
     cache = target.allocate(1, len(prompt) + len(text) + tokens)
     tokens_BT = torch.tensor([[*prompt, *text][:-1]], device=target.device)
     prompt_B = torch.full_like(cache.length_B, len(prompt))
-    passes = [target.read(tokens_BT[:, : len(prompt)], cache, prompt_B=prompt_B).hidden_BPD[0]]
+    passes = [target.forward(tokens_BT[:, : len(prompt)], cache, prompt_B=prompt_B).hidden_BPD[0]]
     cache.keep(prompt_B)
     for some_BP in tokens_BT[:, len(prompt) :].split(tokens, 1):
-        passes.append(target.read(some_BP, cache).hidden_BPD[0])
+        passes.append(target.forward(some_BP, cache).hidden_BPD[0])
         cache.keep(torch.full_like(cache.length_B, some_BP.shape[1]))
     hidden_SD = torch.cat(passes)[len(prompt) - 1 :]
     return target.unembed(hidden_SD).float()

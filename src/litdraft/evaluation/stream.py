@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 
-from litdraft.decoding.generation import Generation
-from litdraft.models.tokenizer import Tokenizer
+from litdraft.decoding.result import Generation
 from litdraft.protocols import Context, Verdict
+from litdraft.tokenizers.load import Tokenizer
 
 ACCEPTED = "bold green"
 

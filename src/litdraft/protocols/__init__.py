@@ -15,29 +15,35 @@ drafting begins: the last verification emitted it and the target has not read it
 teacher row at s serves every pair (t = s - j, j), and everything in training is indexed by (s, j).
 """
 
-from litdraft.protocols.context import Context, Seen, select
-from litdraft.protocols.drafter import Drafter, Needs, Warp
-from litdraft.protocols.lesson import Lesson, Teacher
-from litdraft.protocols.proposal import Certain, Proposal, Verdict, place_in
-from litdraft.protocols.target import Cache, Reading, Sides, Target, TargetSpec, heard
+from litdraft.protocols.batch import Teacher, TrainingBatch
+from litdraft.protocols.context import Context, Observation, select
+from litdraft.protocols.drafter import Drafter, Needs
+from litdraft.protocols.proposal import GreedyTokens, Proposal, Verdict, place_in
+from litdraft.protocols.target import (
+    Cache,
+    EncoderDecoderLayout,
+    Target,
+    TargetOutput,
+    TargetSpec,
+    encoder_kwargs,
+)
 
 __all__ = [
     "Cache",
-    "Certain",
     "Context",
     "Drafter",
-    "Lesson",
+    "EncoderDecoderLayout",
+    "GreedyTokens",
     "Needs",
+    "Observation",
     "Proposal",
-    "Reading",
-    "Seen",
-    "Sides",
     "Target",
+    "TargetOutput",
     "TargetSpec",
     "Teacher",
+    "TrainingBatch",
     "Verdict",
-    "Warp",
-    "heard",
+    "encoder_kwargs",
     "place_in",
     "select",
 ]

@@ -44,7 +44,7 @@ class Context:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """What the target has just read and the loop has kept: a prompt, or a round's accepted path.
 
     tokens_BP are right-padded; count_B says how many count; they stand at start_B and after.

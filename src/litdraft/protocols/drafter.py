@@ -5,29 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from litdraft.errors import UserError
-from litdraft.protocols.context import Context, Seen
-from litdraft.protocols.lesson import Lesson, Teacher
+from litdraft.protocols.batch import Teacher, TrainingBatch
+from litdraft.protocols.context import Context, Observation
 from litdraft.protocols.proposal import Proposal, place_in
-from litdraft.protocols.target import Sides, Target
-
-
-class Warp(Protocol):
-    """From logits to the distribution that tokens are drawn from (see `sampling.Sampling`)."""
-
-    @property
-    def greedy(self) -> bool: ...
-
-    @property
-    def only_temperature(self) -> float | None:
-        """The temperature, if that is all there is to it; 0 is greedy."""
-
-    def probs(self, logits: Tensor) -> Tensor: ...
+from litdraft.protocols.target import EncoderDecoderLayout, Target
+from litdraft.sampling import Sampling
 
 
 @dataclass(frozen=True)
@@ -62,7 +50,7 @@ class Drafter(nn.Module, ABC):
         return None
 
     @property
-    def sides(self) -> Sides | None:
+    def encoder_decoder(self) -> EncoderDecoderLayout | None:
         """How it lays out its text, where it is an encoder-decoder; a target's rows are the
         target's own."""
         return None
@@ -80,7 +68,7 @@ class Drafter(nn.Module, ABC):
                 f"draft {self.most_drafts}: give a k up to that, or train another one"
             )
 
-    def meet(self, tokenizer: Any) -> None:
+    def set_tokenizer(self, tokenizer: Any) -> None:
         """Hear of the target's tokenizer (`models.tokenizer`), where a family has one of its own;
         UserError if they do not go together."""
         return None
@@ -99,7 +87,7 @@ class Drafter(nn.Module, ABC):
         """Learn from whole texts, tokens_T each: what `counted` families do instead of training."""
         raise NotImplementedError(f"{type(self).__name__} does not learn by counting")
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Lose what earlier decoding taught, where a family remembers: measurements begin so."""
         return None
 
@@ -124,21 +112,21 @@ class Drafter(nn.Module, ABC):
             )
         self.__dict__["target"] = target
 
-    def allocate(self, rows: int, room: int, k: int) -> Any:
+    def allocate(self, rows: int, capacity: int, k: int) -> Any:
         """The state of `rows` rows, for a loop that drafts k; None for a family without state."""
         return None
 
-    def observe(self, state: Any, seen: Seen, context: Context) -> None:
+    def observe(self, state: Any, observation: Observation, context: Context) -> None:
         """Take in what was read and kept; the same act for the prompt and for every round."""
         return None
 
     @abstractmethod
     def propose(
-        self, state: Any, context: Context, k: int, warp: Warp, uniforms_BK: Tensor
+        self, state: Any, context: Context, k: int, sampling: Sampling, uniforms_BK: Tensor
     ) -> Proposal:
         """Draft k tokens behind each row's unread token, drawing with the uniforms given."""
 
-    def states(self, lesson: Lesson) -> Tensor:
+    def states(self, batch: TrainingBatch) -> Tensor:
         """Teacher-forced states_BSKC: [s, j] predicts token s + 1 in the round begun at s - j.
 
         K may be 1 for a family whose state at s does not depend on where the round began.
@@ -151,32 +139,34 @@ class Drafter(nn.Module, ABC):
         logits: Tensor = self.__dict__["target"].unembed(states_nC)
         return logits
 
-    def matrix(self, j: int) -> Tensor | None:
+    def unembedding_weight(self, j: int) -> Tensor | None:
         """weight_UC, where `unembed` multiplies with this trained parameter and does nothing else:
         training then needs memory for its gradient once instead of twice."""
         return None
 
-    def own_loss(self, states_BSKC: Tensor, lesson: Lesson, teacher: Teacher) -> Tensor | None:
+    def own_loss(
+        self, states_BSKC: Tensor, batch: TrainingBatch, teacher: Teacher
+    ) -> Tensor | None:
         """The mean loss of what it learns beside its distribution, if anything. The teacher maps
         flat positions to the target's logits_nV."""
         return None
 
     @torch.no_grad()
-    def likelihood(self, lesson: Lesson, warp: Warp) -> Tensor:
+    def likelihood(self, batch: TrainingBatch, sampling: Sampling) -> Tensor:
         """draft_probs_BSK: how likely this drafter was to draft the token that the text has.
 
         Entries with s < j belong to no round and are zero. By default from `states`, one text
         at a time so that logits stay small; a family without states says it in its own way.
         """
-        states_BSKC, labels_BS = self.states(lesson), lesson.tokens_BT[:, 1:]
+        states_BSKC, labels_BS = self.states(batch), batch.tokens_BT[:, 1:]
         rows, places, columns = states_BSKC.shape[:3]
-        probs_BSK = states_BSKC.new_zeros(rows, places, lesson.k)
+        probs_BSK = states_BSKC.new_zeros(rows, places, batch.k)
         place_BS = place_in(self.vocabulary_U, labels_BS)
         for row in range(rows):
             place_S1 = place_BS[row, :, None]
-            for j in range(lesson.k):
+            for j in range(batch.k):
                 if j < columns:  # where there is one, it serves every draft position
-                    probs_SU = warp.probs(self.unembed(states_BSKC[row, :, j], j))
+                    probs_SU = sampling.probs(self.unembed(states_BSKC[row, :, j], j))
                     chosen_S1 = probs_SU.gather(1, place_S1.clamp_min(0))
                     chosen_S = torch.where(place_S1 < 0, 0.0, chosen_S1)[:, 0]
                 probs_BSK[row, j + 1 :, j] = chosen_S[j + 1 :]

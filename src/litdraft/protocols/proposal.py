@@ -74,7 +74,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Certain:
+class GreedyTokens:
     """One-hot distributions, each certain of one token: greedy decoding, never materialized."""
 
     tokens_BP: Tensor

@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Sides:
+class EncoderDecoderLayout:
     """An encoder-decoder's text as one row: a source of up to `limit` tokens, which the encoder
     reads at once, then the decoder's `start` token, then what the decoder writes. The prompt is all
     up to the start token, that included; so whatever reads a row's own text may look into the
@@ -21,12 +21,12 @@ class Sides:
     limit: int
 
 
-def heard(
-    sides: Sides | None, start_BP: Tensor | None, prompt_B: Tensor | None
+def encoder_kwargs(
+    encoder_decoder: EncoderDecoderLayout | None, start_BP: Tensor | None, prompt_B: Tensor | None
 ) -> dict[str, Tensor]:
     """What a model is told beside tokens, as keywords: not every one knows of packed rows, and only
     those that have `sides` of prompts."""
-    told = {"start_BP": start_BP, "prompt_B": None if sides is None else prompt_B}
+    told = {"start_BP": start_BP, "prompt_B": None if encoder_decoder is None else prompt_B}
     return {name: values for name, values in told.items() if values is not None}
 
 
@@ -43,17 +43,23 @@ class TargetSpec:
     eos: tuple[int, ...]
     fingerprint: str = ""  # of its weights: what was written by another target is not its own
     shape: Mapping[str, Any] | None = None  # where it is a Llama: the sizes of `models.llama`
-    sides: Sides | None = None  # where it is an encoder-decoder
+    encoder_decoder: EncoderDecoderLayout | None = None  # where it is an encoder-decoder
 
     def facts(self) -> dict[str, Any]:
         """Plain data that tells targets apart; their sizes are in the fingerprint."""
         told = {part.name: getattr(self, part.name) for part in fields(self)}
-        shown = {name: value for name, value in told.items() if name not in ("shape", "sides")}
-        return shown if self.sides is None else {**shown, "sides": asdict(self.sides)}
+        shown = {
+            name: value for name, value in told.items() if name not in ("shape", "encoder_decoder")
+        }
+        return (
+            shown
+            if self.encoder_decoder is None
+            else {**shown, "encoder_decoder": asdict(self.encoder_decoder)}
+        )
 
 
 @dataclass(frozen=True)
-class Reading:
+class TargetOutput:
     """Final hidden states (after the final norm) of one pass, and the tapped features."""
 
     hidden_BPD: Tensor
@@ -68,7 +74,7 @@ class Cache(Protocol):
     def keep(self, count_B: Tensor) -> None:
         """Advance each row by the first count_B of the tokens just read; forget the others."""
 
-    def within(self, slots: int) -> None:
+    def limit_slots(self, slots: int) -> None:
         """A promise, until the next call of this: no row reaches beyond so many slots, nor further
         behind its prompt than the row of the longest prompt may. So a short context need not pay
         for the room of a long one."""
@@ -89,17 +95,17 @@ class Target(Protocol):
     @property
     def dtype(self) -> torch.dtype: ...
 
-    def allocate(self, rows: int, room: int) -> Cache:
+    def allocate(self, rows: int, capacity: int) -> Cache:
         """A cache for `rows` rows of `room` tokens; UserError if the model has no such context."""
 
-    def read(
+    def forward(
         self,
         tokens_BP: Tensor,
         cache: Cache | None = None,
         taps: tuple[int, ...] = (),
         start_BP: Tensor | None = None,
         prompt_B: Tensor | None = None,
-    ) -> Reading:
+    ) -> TargetOutput:
         """Read tokens behind what the cache holds (without one: from position 0, causally).
 
         The cache does not advance; its `keep` does. taps are residual streams after layer i,
@@ -116,10 +122,10 @@ class Target(Protocol):
 
     def unembed(self, hidden_nD: Tensor) -> Tensor: ...
 
-    def best(self, hidden_nD: Tensor) -> Tensor:
+    def argmax(self, hidden_nD: Tensor) -> Tensor:
         """tokens_n of the largest logit: all that greedy decoding asks for."""
 
-    def narrowed(self, vocabulary_U: Tensor) -> Callable[[Tensor], Tensor]:
+    def unembed_subset(self, vocabulary_U: Tensor) -> Callable[[Tensor], Tensor]:
         """Unembedding to these tokens alone: hidden_nD -> logits_nU."""
 
     def weights(self) -> Mapping[str, Tensor]:

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from litdraft.errors import UserError
-from litdraft.models.cache import roomy
-from litdraft.models.layout import by_columns
 from litdraft.native.build import fastest_dtype, usable
-from litdraft.protocols import Cache, Reading, Sides, TargetSpec, heard
+from litdraft.networks.cache import round_up
+from litdraft.networks.memory_format import by_columns
+from litdraft.protocols import Cache, EncoderDecoderLayout, TargetOutput, TargetSpec, encoder_kwargs
 
 
 class Frozen:
@@ -35,7 +35,7 @@ class Frozen:
         bos: int | None = None,
         eos: tuple[int, ...] = (),
         shape: Mapping[str, Any] | None = None,
-        sides: Sides | None = None,
+        encoder_decoder: EncoderDecoderLayout | None = None,
     ) -> None:
         self.model: Any = model.eval().requires_grad_(False)
         if self.device.type == "cpu" and self.dtype == torch.float32:
@@ -51,7 +51,7 @@ class Frozen:
             eos,
             fingerprint(model),
             shape,
-            sides,
+            encoder_decoder,
         )
 
     @property
@@ -64,26 +64,26 @@ class Frozen:
         dtype: torch.dtype = self.model.dtype
         return dtype
 
-    def allocate(self, rows: int, room: int) -> Cache:
-        if room > self.spec.context:
+    def allocate(self, rows: int, capacity: int) -> Cache:
+        if capacity > self.spec.context:
             raise UserError(
-                f"{room} positions are needed, but {self.spec.name} has a context of "
+                f"{capacity} positions are needed, but {self.spec.name} has a context of "
                 f"{self.spec.context}: shorten the prompt or lower max_new_tokens"
             )
-        room = min(roomy(room), self.spec.context)  # so that shapes are few
-        cache: Cache = self.model.allocate(rows, room)
+        capacity = min(round_up(capacity), self.spec.context)  # so that shapes are few
+        cache: Cache = self.model.allocate(rows, capacity)
         return cache
 
-    def read(
+    def forward(
         self,
         tokens_BP: Tensor,
         cache: Cache | None = None,
         taps: tuple[int, ...] = (),
         start_BP: Tensor | None = None,
         prompt_B: Tensor | None = None,
-    ) -> Reading:
-        beside = heard(self.spec.sides, start_BP, prompt_B)
-        return Reading(*self.model.read(tokens_BP, cache, taps, **beside))
+    ) -> TargetOutput:
+        beside = encoder_kwargs(self.spec.encoder_decoder, start_BP, prompt_B)
+        return TargetOutput(*self.model.forward(tokens_BP, cache, taps, **beside))
 
     def embed(self, tokens: Tensor) -> Tensor:
         embedded: Tensor = self.model.embed(tokens)
@@ -93,12 +93,12 @@ class Frozen:
         logits_nV: Tensor = self.model.unembed(hidden_nD)
         return logits_nV
 
-    def best(self, hidden_nD: Tensor) -> Tensor:
-        tokens_n: Tensor = self.model.best(hidden_nD)
+    def argmax(self, hidden_nD: Tensor) -> Tensor:
+        tokens_n: Tensor = self.model.argmax(hidden_nD)
         return tokens_n
 
-    def narrowed(self, vocabulary_U: Tensor) -> Callable[[Tensor], Tensor]:
-        narrowed: Callable[[Tensor], Tensor] = self.model.narrowed(vocabulary_U)
+    def unembed_subset(self, vocabulary_U: Tensor) -> Callable[[Tensor], Tensor]:
+        narrowed: Callable[[Tensor], Tensor] = self.model.unembed_subset(vocabulary_U)
         return narrowed
 
     def weights(self) -> Mapping[str, Tensor]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from litdraft.models.hf_open import open_hf
-from litdraft.models.quantize import quantize_weights
+from litdraft.checkpoints.hf_causal import open_hf
+from litdraft.checkpoints.quantize import quantize_weights
 from litdraft.targets.frozen import Frozen, dtype_of
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from litdraft.models.fused import FusedLlama
-from litdraft.models.llama import Llama
-from litdraft.models.weights import load_llama, open_checkpoint
+from litdraft.checkpoints.load import load_llama, open_checkpoint
 from litdraft.native.build import usable
+from litdraft.networks.fused_llama import FusedLlama
+from litdraft.networks.llama import Llama
 from litdraft.targets.frozen import Frozen, dtype_of
 
 

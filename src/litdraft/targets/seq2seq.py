@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 
+from litdraft.checkpoints.hf_t5 import open_t5_folder
+from litdraft.checkpoints.hub import local
+from litdraft.checkpoints.load import load_t5
 from litdraft.errors import UserError
-from litdraft.models.hub import local
-from litdraft.models.t5 import T5
-from litdraft.models.t5_folder import open_t5_folder
-from litdraft.models.weights import load_t5
+from litdraft.networks.t5 import T5
 from litdraft.targets.frozen import Frozen, dtype_of
 
 
@@ -19,7 +19,7 @@ class Seq2SeqTarget(Frozen):
     `protocols.Sides`), so nothing else needs to know that it has an encoder."""
 
     def __init__(self, model: T5, name: str = "t5", eos: tuple[int, ...] = ()) -> None:
-        super().__init__(model, name, None, eos, sides=model.config.sides)
+        super().__init__(model, name, None, eos, encoder_decoder=model.config.encoder_decoder)
 
     @property
     def packs(self) -> bool:

@@ -10,8 +10,8 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from rich.console import Console
 
-from litdraft.data.module import TextModule
 from litdraft.decoding.speculate import Speculate
+from litdraft.training.datamodule import TextModule
 from litdraft.training.module import DrafterModule
 
 

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from litdraft.data.batches import Batch
-from litdraft.data.teacher import Online, Teacher
-from litdraft.decoding.replay import Replay, replay_batch
+from litdraft.acceptance.replay import Replay, replay_batch
+from litdraft.data.rows.batches import Batch
 from litdraft.errors import UserError
-from litdraft.objectives import Objective, Sums
-from litdraft.protocols import Drafter, Lesson, Reading, Target, TargetSpec
+from litdraft.losses.objective import Objective, Sums
+from litdraft.protocols import Drafter, Target, TargetOutput, TargetSpec, TrainingBatch
 from litdraft.sampling import Sampling
+from litdraft.teachers.base import Online, Teacher
 
 BuildDrafter = Callable[[TargetSpec | None], Drafter]
 OpenTarget = Callable[[torch.device], Target]
@@ -137,41 +137,47 @@ class DrafterModule(L.LightningModule):
 
     def sums(self, batch: Batch) -> Sums:
         """Loss, count and acceptance per draft position over one batch."""
-        target, reading = self.target, None
+        target, output = self.target, None
         if target is not None:
-            reading = self.teacher.reading(target, batch, self.drafter.needs.taps)
-        lesson = self.lesson(batch, reading)
-        states_BSKC = self.drafter.states(lesson)
-        teacher = None if target is None else self.teacher.logits(target, batch, reading)
+            output = self.teacher.output(target, batch, self.drafter.needs.taps)
+        training_batch = self.training_batch(batch, output)
+        states_BSKC = self.drafter.states(training_batch)
+        teacher = None if target is None else self.teacher.logits(target, batch, output)
         sums = self.objective.sums(
             states_BSKC,
             self.drafter,
             teacher,
             batch.tokens_BT[:, 1:],
-            lesson.trained_BS,
+            training_batch.trained_BS,
             lead=0 if target is None else 1,
             vocabulary_U=self.drafter.vocabulary_U,
-            start_BS=self.begins(lesson),
+            start_BS=self.begins(training_batch),
             shared=self.shared,
         )
-        own = None if teacher is None else self.drafter.own_loss(states_BSKC, lesson, teacher)
+        own = (
+            None if teacher is None else self.drafter.own_loss(states_BSKC, training_batch, teacher)
+        )
         # A mean over this process's places, where the others are sums over all processes'.
         return sums if own is None else sums._replace(loss=sums.loss + own / self.world_size)
 
-    def begins(self, lesson: Lesson) -> Tensor | None:
+    def begins(self, training_batch: TrainingBatch) -> Tensor | None:
         """Where the text begins behind which drafts may start: a decoder's does behind its source,
         whose hidden states no draft starts from."""
-        if self.target is None or self.target.spec.sides is None or lesson.prompt_B is None:
-            return lesson.start_BS
-        return (lesson.prompt_B - 1)[:, None].expand_as(lesson.trained_BS)
+        if (
+            self.target is None
+            or self.target.spec.encoder_decoder is None
+            or training_batch.prompt_B is None
+        ):
+            return training_batch.start_BS
+        return (training_batch.prompt_B - 1)[:, None].expand_as(training_batch.trained_BS)
 
-    def lesson(self, batch: Batch, reading: Reading | None) -> Lesson:
+    def training_batch(self, batch: Batch, output: TargetOutput | None) -> TrainingBatch:
         """The batch as the target reads it; the trained tokens behind the first are labels."""
-        return Lesson(
+        return TrainingBatch(
             batch.tokens_BT,
             batch.trained_BT[:, 1:],
-            None if reading is None else reading.hidden_BPD,
-            None if reading is None else reading.taps_BPC,
+            None if output is None else output.hidden_BPD,
+            None if output is None else output.taps_BPC,
             self.k,
             None if batch.start_BT is None else batch.start_BT[:, :-1],
             batch.prompt_B,

@@ -1,0 +1,153 @@
+"""A Llama taken apart for decoding on a CPU: a pass over few tokens is one native operation.
+
+Weights are packed once, in the order in which the step reads them, and the model given loses its
+own: memory holds them only once.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from litdraft.native.build import IN, OUT, linear, packed, packed_size, up
+from litdraft.networks.llama import Llama, LlamaConfig
+
+ROWS = 512  # tokens a pass at most: longer texts are read piece by piece
+
+
+def interleaved(gate_up_OI: Tensor) -> Tensor:
+    """Gates and ups in turn, a block of each: the step multiplies them where they meet."""
+    gate_up = gate_up_OI.view(2, -1, gate_up_OI.shape[1])
+    inner = gate_up.shape[1]
+    padded = gate_up.new_zeros(2, up(inner, OUT), gate_up.shape[2])
+    padded[:, :inner] = gate_up
+    return padded.view(2, -1, OUT, padded.shape[2]).transpose(0, 1).flatten(0, 2)
+
+
+class FusedCache:
+    """Keys and values in the step's order, L x B x H x n, and one length per row.
+
+    As StaticCache: a pass writes behind each row's length, `keep` advances it.
+    """
+
+    def __init__(self, config: LlamaConfig, rows: int, capacity: int, dtype: torch.dtype) -> None:
+        slots, width = up(capacity, IN), config.head_width
+        heads = (config.layers, rows, config.kv_heads)
+        self.keys_LBHn = torch.zeros(*heads, slots * up(width, IN), dtype=dtype)
+        self.values_LBHn = torch.zeros(*heads, slots * up(width, OUT), dtype=dtype)
+        self.length_B = torch.zeros(rows, dtype=torch.long)
+
+    def limit_slots(self, slots: int) -> None:
+        """Nothing to do: the step looks no further than a row is long."""
+
+    def select(self, rows_n: Tensor) -> None:
+        """Go on with these rows alone."""
+        self.keys_LBHn = self.keys_LBHn[:, rows_n]
+        self.values_LBHn = self.values_LBHn[:, rows_n]
+        self.length_B = self.length_B[rows_n]
+
+    def keep(self, count_B: Tensor) -> None:
+        """Advance each row by the first count_B of the tokens just read."""
+        self.length_B += count_B
+
+
+class FusedLlama(nn.Module):
+    """A frozen Llama taken apart and packed. The same reading as `Llama`'s; hidden states, taps and
+    logits come in float32, whatever the type of the weights."""
+
+    def __init__(self, model: Llama) -> None:
+        super().__init__()
+        config = self.config = model.config
+        self.dtype = model.dtype
+        self.device = model.device
+        self.shape = [
+            config.vocabulary, config.width, config.layers, config.heads, config.kv_heads,
+            config.head_width, config.inner,
+        ]  # fmt: skip
+        blocks: list[Any] = list(model.blocks)
+        norms = [n for b in blocks for n in (b.attention_norm.weight, b.mlp_norm.weight)]
+        self.norms_nD = torch.stack((*norms, model.norm.weight)).float()
+        self.rotary_2TE = torch.stack((model.cos_TE, model.sin_TE)).float()
+        own = None if config.tied else packed(_taken(model.head), self.dtype)
+        self.weights = self._packed(model)  # the embedding stands first
+        self.head = self.weights if own is None else own
+
+    def _packed(self, model: Llama) -> Tensor:
+        """All that the step streams, in its order; the model's matrices go as they are packed."""
+        matrices: list[tuple[Any, bool]] = [(model.embedding, False)]
+        for block in model.blocks:
+            matrices += [
+                (block.qkv, False), (block.out, False), (block.gate_up, True), (block.down, False)
+            ]  # fmt: skip
+        width, inner = self.config.width, up(self.config.inner, OUT)  # gates and ups padded apart
+        sizes = [
+            packed_size(2 * inner, width) if paired else packed_size(*module.weight.shape)
+            for module, paired in matrices
+        ]
+        flat, at = torch.empty(sum(sizes), dtype=self.dtype), 0
+        for (module, paired), size in zip(matrices, sizes, strict=True):
+            weight = interleaved(_taken(module)) if paired else _taken(module)
+            flat[at : at + size] = packed(weight, self.dtype)
+            at += size
+        return flat
+
+    def allocate(self, rows: int, capacity: int) -> FusedCache:
+        return FusedCache(self.config, rows, capacity, self.dtype)
+
+    def forward(
+        self, tokens_BP: Tensor, cache: FusedCache | None = None, taps: tuple[int, ...] = ()
+    ) -> tuple[Tensor, Tensor | None]:
+        """hidden_BPD after the final norm, and the residual streams after the tapped layers."""
+        rows, count = tokens_BP.shape
+        if cache is not None and rows * count <= ROWS:
+            return self._read(tokens_BP, cache, cache.length_B, taps)
+        # A long text, or one without a cache: some rows, and of those some tokens, at a time.
+        cache = cache or self.allocate(rows, count)
+        some = max(1, ROWS // rows)
+        pieces = [
+            self._read(tokens_BP[:, at : at + some], cache, cache.length_B + at, taps)
+            for at in range(0, count, some)
+        ]
+        hidden_BPD = torch.cat([hidden for hidden, _ in pieces], 1)
+        return hidden_BPD, torch.cat([tap for _, tap in pieces], 1) if taps else None  # type: ignore[misc]
+
+    def _read(
+        self, tokens_BP: Tensor, cache: FusedCache, length_B: Tensor, taps: tuple[int, ...]
+    ) -> tuple[Tensor, Tensor | None]:
+        hidden_BPD, taps_BPC = torch.ops.litdraft.read.default(
+            self.weights, self.shape, self.config.norm_eps, self.norms_nD, self.rotary_2TE,
+            tokens_BP, length_B, cache.keys_LBHn, cache.values_LBHn, sorted(taps),
+        )  # fmt: skip
+        return hidden_BPD, taps_BPC if taps else None
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        width = self.config.width
+        embedded: Tensor = torch.ops.litdraft.embed.default(self.weights, width, tokens.flatten())
+        return embedded.view(*tokens.shape, width)
+
+    def unembed(self, hidden_nD: Tensor) -> Tensor:
+        """logits_nV through the tied or the own head."""
+        return linear(hidden_nD, self.head, self.config.vocabulary)
+
+    def argmax(self, hidden_nD: Tensor) -> Tensor:
+        """tokens_n of the largest logit; the logits themselves are never written down."""
+        flat_nD = hidden_nD.reshape(-1, hidden_nD.shape[-1]).float()
+        best: Tensor = torch.ops.litdraft.best.default(self.head, self.config.vocabulary, flat_nD)
+        return best.view(hidden_nD.shape[:-1])
+
+    def unembed_subset(self, vocabulary_U: Tensor) -> Callable[[Tensor], Tensor]:
+        """Unembedding to some tokens, whose rows are copied: hidden_nD -> logits_nU."""
+        rows_UD = torch.ops.litdraft.embed.default(self.head, self.config.width, vocabulary_U)
+        weight = packed(rows_UD, self.dtype)
+        return functools.partial(linear, weight=weight, outputs=len(vocabulary_U))
+
+
+def _taken(module: Any) -> Tensor:
+    """A module's weight, which it loses."""
+    weight: Tensor = module.weight.detach()
+    module.weight = None
+    return weight

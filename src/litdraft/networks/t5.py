@@ -1,0 +1,161 @@
+"""The T5 network, encoder and decoder, ignorant of drafting: T5, its 1.1 with an unembedding of its
+own, and what has that shape: FLAN-T5 (arXiv 2210.11416), mT5.
+
+A row is one sequence (see `protocols.Sides`): source, the decoder's start token, text. Positions
+and lengths count all of it; hidden states over the source are the encoder's.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from litdraft.errors import UserError
+from litdraft.networks.t5_blocks import DecoderBlock, EncoderBlock, PositionBias, T5Config
+from litdraft.networks.t5_cache import SourceKeys, T5Cache
+from litdraft.networks.unembedding import Unembedding
+
+
+class T5(Unembedding):
+    """Rows in, hidden states out; `unembed` turns the decoder's into logits."""
+
+    def __init__(self, config: T5Config) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocabulary, config.width)
+        self.encoder = nn.ModuleList(EncoderBlock(config) for _ in range(config.encoder_layers))
+        self.encoder_bias = PositionBias(config, both_ways=True)
+        self.encoder_norm = nn.RMSNorm(config.width, config.norm_eps)
+        self.decoder = nn.ModuleList(DecoderBlock(config) for _ in range(config.layers))
+        self.decoder_bias = PositionBias(config, both_ways=False)
+        self.norm = nn.RMSNorm(config.width, config.norm_eps)
+        if not config.tied:
+            self.head = nn.Linear(config.width, config.vocabulary, bias=False)
+
+    def reset_buffers(self) -> None:
+        """(Re)compute the tables of distances, beside the weights."""
+        self.encoder_bias.reset_buffers()
+        self.decoder_bias.reset_buffers()
+
+    def reset_parameters(self) -> None:
+        """Normal, by the width of what each reads (as Mesh TensorFlow began T5): scores are not
+        scaled, so queries begin smaller by the root of a head's width. What is added to a stream
+        begins smaller by its depth, as GPT-2's did: a token's own embedding stays in sight, and
+        copying was seen to be learned in a few hundred steps instead of not in a thousand."""
+        config = self.config
+        for name, weight in self.named_parameters():
+            part = name.split(".")[-2]
+            if weight.dim() < 2:
+                nn.init.ones_(weight)
+            elif part == "embedding":
+                nn.init.normal_(weight, std=1.0 if config.scaled else config.width**-0.5)
+            else:
+                nn.init.normal_(weight, std=weight.shape[1] ** -0.5)
+            if part in ("out", "cross_out", "down"):
+                deep = 2 * config.encoder_layers if "encoder" in name else 3 * config.layers
+                with torch.no_grad():
+                    weight.mul_(deep**-0.5)
+            if part in ("qkv", "cross_q"):
+                with torch.no_grad():
+                    weight[: config.heads * config.head_width] *= config.head_width**-0.5
+        for bias in (self.encoder_bias, self.decoder_bias):
+            nn.init.normal_(bias.weight, std=config.width**-0.5)
+
+    def allocate(self, rows: int, capacity: int) -> T5Cache:
+        """A cache for `rows` rows of `room` tokens, sources included."""
+        return T5Cache(rows, capacity, self.device)
+
+    def forward(
+        self,
+        tokens_BP: Tensor,
+        cache: T5Cache | None = None,
+        taps: tuple[int, ...] = (),
+        prompt_B: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """hidden_BPD after the final norms, and the decoder's residual streams after the tapped
+        layers (over the source: the encoder's hidden states).
+
+        prompt_B with what begins at position 0, as `protocols.Target.read` says; afterwards tokens
+        stand behind what the cache holds, row by row.
+        """
+        if prompt_B is None:
+            assert cache is not None
+            place = cache.place(tokens_BP.shape[1])
+            return self._decode(tokens_BP, place, cache.source, taps, cache.write)
+        encoded_BSD, source = self._encode(tokens_BP, prompt_B - 1)
+        length = tokens_BP.shape[1]
+        if cache is not None:  # the start token alone
+            cache.begin(source)
+            place, write = cache.place(1), cache.write
+        else:
+            place, write = _causal(max(length - source.least, 1), self.device), None
+        own_BP = (source.length_B[:, None] + place[0]).clamp_max(length - 1)
+        if cache is not None:
+            source = cache.source
+        hidden, tapped = self._decode(tokens_BP.gather(1, own_BP), place, source, taps, write)
+        hidden_BPD = _joined(encoded_BSD, hidden, source.length_B, length)
+        if tapped is None:
+            return hidden_BPD, None
+        return hidden_BPD, _joined(encoded_BSD, tapped, source.length_B, length)
+
+    def _encode(self, tokens_BP: Tensor, length_B: Tensor) -> tuple[Tensor, SourceKeys]:
+        """encoded_BSD of rows' first length_B tokens, and what the decoder makes of that. UserError
+        if one has none, or more than the encoder is made for."""
+        least, most = torch.stack((length_B.min(), length_B.max())).tolist()
+        if least < 1 or most > self.config.limit:
+            raise UserError(
+                f"a source of {most if least else 0} tokens was given, but the encoder reads 1 to "
+                f"{self.config.limit}: shorten it, or give data.truncate=left or right"
+            )
+        place_S = torch.arange(most, device=tokens_BP.device)
+        mask_B11S = (place_S < length_B[:, None])[:, None, None]
+        x_BSD = self.embed(tokens_BP[:, :most])
+        bias_BHSS = self.encoder_bias(place_S[None], mask_B11S)
+        for block in self.encoder:
+            x_BSD = block(x_BSD, bias_BHSS)
+        x_BSD = self.encoder_norm(x_BSD)
+        layers: list[Any] = [block.over(x_BSD) for block in self.decoder]  # type: ignore[operator]
+        return x_BSD, SourceKeys(layers, mask_B11S, length_B.clone(), least, most)
+
+    def _decode(
+        self,
+        tokens_BP: Tensor,
+        place: tuple[Tensor, Tensor],
+        source: SourceKeys,
+        taps: tuple[int, ...],
+        write: Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]] | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """`place`: positions_BP, and mask_B1PT of who may see whom; `write` as `T5Cache.write`."""
+        x_BPD, bias_BHPT = self.embed(tokens_BP), self.decoder_bias(*place)
+        tapped = [x_BPD] if 0 in taps else []
+        for layer, block in enumerate(self.decoder):
+            store = None if write is None else functools.partial(write, layer)
+            read = (x_BPD, bias_BHPT, source.layers[layer], source.mask_B11S, store)
+            x_BPD = block.decode(*read)  # type: ignore[operator]
+            if layer + 1 in taps:
+                tapped.append(x_BPD)
+        return self.norm(x_BPD), torch.cat(tapped, -1) if tapped else None
+
+    def _scaled(self, hidden_nD: Tensor) -> Tensor:
+        return hidden_nD * self.config.width**-0.5 if self.config.scaled else hidden_nD
+
+
+def _causal(count: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """positions_1P, and mask_11PP: a token sees what stands before it, and itself."""
+    place_P = torch.arange(count, device=device)
+    return place_P[None], (place_P <= place_P[:, None])[None, None]
+
+
+def _joined(encoded_BSC: Tensor, decoded_BPC: Tensor, source_B: Tensor, length: int) -> Tensor:
+    """Rows of `length` positions again: over the source what was encoded, behind it decoded."""
+    place_BT = torch.arange(length, device=source_B.device) - source_B[:, None]
+    index_BT1 = place_BT.clamp(0, decoded_BPC.shape[1] - 1)[..., None]
+    behind_BTC = decoded_BPC.gather(1, index_BT1.expand(-1, -1, decoded_BPC.shape[2]))
+    repeats = decoded_BPC.shape[2] // encoded_BSC.shape[2]  # of tapped layers
+    source_BTC = F.pad(encoded_BSC, (0, 0, 0, length - encoded_BSC.shape[1])).repeat(1, 1, repeats)
+    return torch.where((place_BT < 0)[..., None], source_BTC, behind_BTC)
