@@ -27,6 +27,7 @@ from litdraft.protocols.target import (
     TargetSpec,
     encoder_kwargs,
 )
+from litdraft.protocols.tree import Tree
 
 __all__ = [
     "Cache",
@@ -42,6 +43,7 @@ __all__ = [
     "TargetSpec",
     "Teacher",
     "TrainingBatch",
+    "Tree",
     "Verdict",
     "encoder_kwargs",
     "place_in",
