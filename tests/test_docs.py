@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 import litdraft
 from litdraft.config.schema import Evaluate, Train
@@ -78,11 +78,11 @@ def test_relative_links_and_anchors_resolve(page: Path) -> None:
     assert not broken
 
 
-def test_the_site_builds() -> None:
+def test_the_site_builds(tmp_path: Path) -> None:
     pytest.importorskip("mkdocs")
     pytest.importorskip("mkdocstrings")
     command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir"]
-    site = ROOT / "build" / "site-of-the-test"
+    site = tmp_path / "site"
     done = subprocess.run(
         [*command, str(site)], cwd=ROOT, capture_output=True, text=True, check=False
     )
