@@ -17,8 +17,8 @@ SKY, PINK = "#56B4E9", "#CC79A7"
 ACTS = {
     "propose": ("drafter proposes", ORANGE),
     "read": ("target reads", BLUE),
-    "says": ("target answers", SKY),
-    "settle": ("verify and extend", GREEN),
+    "target_probs": ("target answers", SKY),
+    "commit": ("verify and extend", GREEN),
     "observe": ("drafter observes", PINK),
     "rest": ("everything else", GREY),
 }

@@ -152,7 +152,7 @@ def measured(
     drafter = Dialled(1024, vocabulary, 0.7).to(device, target.dtype)
     drafter.truth_T = truth_T
     loop = Speculate(target, drafter, k, greedy, compiled=compiled)
-    run = loop._begin([prompt], tokens, None)
+    run = loop.begin([prompt], tokens)
     loop.prefill(run)
     run.cache.limit_slots(context + tokens)
     kept = [t.clone() for t in (run.context.length_B, run.context.known_B, run.cache.length_B)]
@@ -162,7 +162,7 @@ def measured(
             (run.context.length_B, run.context.known_B, run.cache.length_B), kept, strict=True
         ):
             tensor.copy_(value)
-        loop._round(run)
+        loop.run_round(run)
 
     token_B1 = torch.ones(1, 1, dtype=torch.long, device=device)
 

@@ -54,7 +54,7 @@ def turns(model: Any, batch: int) -> tuple[list[float], list[float]]:
     own = alone(model, prompts)
     rounds: list[float] = []
     passes: list[float] = []
-    begun = loop._round
+    begun = loop.run_round
 
     def timed(run: Any) -> Any:
         started = time.perf_counter()
@@ -63,7 +63,7 @@ def turns(model: Any, batch: int) -> tuple[list[float], list[float]]:
         passes.append(own(int(run.cache.length_B.max())))
         return verdict
 
-    loop._round = timed
+    loop.run_round = timed  # type: ignore[assignment]
     loop.generate(prompts.tolist(), TURNS)
     return rounds[5:], passes[5:]
 

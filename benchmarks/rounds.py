@@ -28,7 +28,7 @@ from litdraft.decoding import speculate
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.result import Decoder
 from litdraft.decoding.speculate import Speculate
-from litdraft.decoding.state import Run
+from litdraft.decoding.state import LoopState
 from litdraft.io import write_json
 from litdraft.protocols import Drafter
 from litdraft.reports.provenance import provenance
@@ -61,10 +61,10 @@ class Held:
     ) -> None:  # fmt: skip
         self.loop = Speculate(target, drafter, k, sampling)
         prompts = torch.randint(3, target.spec.vocabulary, (batch, context - k - 2)).tolist()
-        self.run: Run = self.loop._begin(prompts, k + 1, None)
+        self.run: LoopState = self.loop.begin(prompts, k + 1)
         self.loop.prefill(self.run)
         self.kept = [tensor.clone() for tensor in self._state()]
-        self.run.limit_B += 10_000
+        self.run.context.limit_B += 10_000
 
     def _state(self) -> list[Tensor]:
         context = self.run.context
@@ -80,15 +80,15 @@ class Held:
     def parts(self) -> dict[str, Callable[[], Any]]:
         """The bare parts: the drafter over k steps, the target over k + 1 tokens."""
         context, k, target = self.run.context, self.loop.k, self.loop.target
-        drawn_Bn = self.loop._draw(context, 2 * k + 1)
+        drawn_Bn = self.loop.draw_uniforms(context, 2 * k + 1)
         tokens_BP = torch.randint(3, 100, (len(context.length_B), k + 1))
 
         def propose() -> Any:
             drafter, sampling = self.loop.drafter, self.loop.sampling
-            return drafter.propose(self.run.state, context, k, sampling, drawn_Bn[:, :k])
+            return drafter.propose(self.run.drafter, context, k, sampling, drawn_Bn[:, :k])
 
         def verify() -> Any:
-            return self.loop._says(target.forward(tokens_BP, self.run.cache).hidden_BPD)
+            return self.loop.target_probs(target.forward(tokens_BP, self.run.cache).hidden_BPD)
 
         return {"drafter": propose, "target": verify}
 
@@ -133,8 +133,8 @@ def profile(target: LlamaTarget, drafter: Drafter, k: int, sampling: Sampling) -
     with (
         timed(drafter, "propose", log, "propose"),
         timed(target, "forward", log, "read"),
-        timed(held.loop, "_says", log, "says"),
-        timed(speculate, "settle", log, "settle"),
+        timed(held.loop, "target_probs", log, "target_probs"),
+        timed(speculate, "commit", log, "commit"),
         timed(drafter, "observe", log, "observe"),
     ):
         whole = seconds(held.round, 200, held.back)
@@ -156,7 +156,7 @@ def floor_bytes(target: LlamaTarget, drafter: Drafter, held: Held, context: int)
         moved += target.model.head.numel() * weights.element_size()
     config = target.model.config
     slot = 2 * config.layers * config.kv_heads * config.head_width * weights.element_size()
-    moved += len(held.run.limit_B) * context * slot
+    moved += len(held.run.context.limit_B) * context * slot
     own = sum(parameter.numel() for parameter in drafter.parameters())
     return int(moved + own * weights.element_size())
 

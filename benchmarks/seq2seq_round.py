@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from litdraft.decoding.speculate import Speculate
-from litdraft.decoding.state import Run
+from litdraft.decoding.state import LoopState
 from litdraft.drafters.lookup import Lookup
 from litdraft.drafters.lstm import LSTM
 from litdraft.networks.t5 import T5
@@ -57,16 +57,16 @@ def turns(target: Seq2SeqTarget, drafter: Drafter, batch: int) -> tuple[list[flo
     loop = Speculate(target, drafter, K, Sampling())
     rounds: list[float] = []
     parts: list[float] = []
-    begun = loop._round
+    begun = loop.run_round
 
-    def bare(run: Run) -> None:
+    def bare(run: LoopState) -> None:
         context = run.context
-        drawn_BK = loop._draw(context, K)
-        proposal = drafter.propose(run.state, context, K, loop.sampling, drawn_BK)
-        tokens_BP = torch.cat((context.unread_B1(), proposal.tokens_BK), 1)
+        drawn_BK = loop.draw_uniforms(context, K)
+        proposal = drafter.propose(run.drafter, context, K, loop.sampling, drawn_BK)
+        tokens_BP = torch.cat((context.unread_B1(), proposal.tokens_BN), 1)
         target.argmax(target.forward(tokens_BP, run.cache).hidden_BPD)
 
-    def timed(run: Run) -> Any:
+    def timed(run: LoopState) -> Any:
         started = time.perf_counter()
         bare(run)
         parts.append(time.perf_counter() - started)
@@ -75,7 +75,7 @@ def turns(target: Seq2SeqTarget, drafter: Drafter, batch: int) -> tuple[list[flo
         rounds.append(time.perf_counter() - started)
         return verdict
 
-    loop._round = timed
+    loop.run_round = timed  # type: ignore[assignment]
     start = target.model.config.start
     loop.generate([[*source, start] for source in sources], TURNS)
     return rounds[5:], parts[5:]

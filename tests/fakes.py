@@ -80,8 +80,8 @@ class Scripted(Drafter):
     ) -> Proposal:
         probs_BKV = self.probs_KV[:k].expand(len(uniforms_BK), -1, -1)
         mass_BKV = probs_BKV.cumsum(-1)
-        tokens_BK = (mass_BKV < uniforms_BK[..., None]).sum(-1)
-        return Proposal(tokens_BK, probs_BKV)
+        tokens_BN = (mass_BKV < uniforms_BK[..., None]).sum(-1)
+        return Proposal(tokens_BN, probs_BKV)
 
 
 def lstm(target: Frozen) -> Drafter:
@@ -232,3 +232,29 @@ FAMILIES = [*TRAINED, ngram, suffix, lookup, word_lstm, sentence]
 ONE_EACH = [
     lstm, own_mtp, matrix, mlp, cnn, cnn_lm, lstm_lm, transformer, ngram, suffix, lookup,
 ]  # fmt: skip
+
+
+def context_of(
+    tokens_BT: Tensor,
+    length_B: Tensor,
+    *,
+    known_B: Tensor | None = None,
+    prompt_B: Tensor | None = None,
+    limit_B: Tensor | None = None,
+    ends: tuple[int, ...] = (),
+    done_B: Tensor | None = None,
+    row_B: Tensor | None = None,
+) -> Context:
+    """A context in which nothing is done, unless something else is given."""
+    none_B = torch.zeros_like(length_B)
+    return Context(
+        tokens_BT=tokens_BT,
+        length_B=length_B,
+        known_B=length_B if known_B is None else known_B,
+        prompt_B=none_B if prompt_B is None else prompt_B,
+        limit_B=length_B + 1000 if limit_B is None else limit_B,
+        ends_BE=torch.tensor(ends, dtype=torch.long).repeat(len(length_B), 1),
+        done_B=none_B.bool() if done_B is None else done_B,
+        row_B=none_B if row_B is None else row_B,
+        round_B=none_B.clone(),
+    )

@@ -10,26 +10,28 @@ from tests.fakes import Scripted
 from torch import Tensor
 
 from litdraft.decoding.speculate import Speculate
-from litdraft.protocols import Target
+from litdraft.protocols import Drafter, Target
 from litdraft.sampling import Sampling
 
 FALSE_ALARM = 1e-6
 ROWS = 20_000
 
 
-def pair_statistic(target: Target, prompt: Sequence[int] = (1, 2)) -> float:
+def pair_statistic(
+    target: Target, prompt: Sequence[int] = (1, 2), drafter: Drafter | None = None, k: int = 2
+) -> float:
     """Pearson's statistic of the first two tokens behind the prefill's, over many rows, divided by
     the threshold that a right sampler exceeds with probability FALSE_ALARM.
 
-    The target has a vocabulary of five. The drafter is far from it, k = 2: pairs come from
-    acceptances, recovered and bonus tokens alike.
+    The target has a vocabulary of five. The drafter is by default one that is far from it, so that
+    pairs come from acceptances, recovered and bonus tokens alike.
     """
     size, sampling = target.spec.vocabulary, Sampling(1.0)
-    drafter = Scripted(
+    drafter = drafter or Scripted(
         torch.tensor([[0.5, 0.2, 0.1, 0.1, 0.1], [0.1, 0.1, 0.1, 0.2, 0.5]]).double()
     )
     drafter.bind(target)
-    generation = Speculate(target, drafter, 2, sampling, seed=3).generate([prompt] * ROWS, 3)
+    generation = Speculate(target, drafter, k, sampling, seed=3).generate([prompt] * ROWS, 3)
     seen = torch.tensor(generation.tokens)
     exact = exact_triples(target, prompt, size, sampling)
     counts = torch.bincount(

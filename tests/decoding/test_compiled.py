@@ -22,7 +22,7 @@ from litdraft.acceptance.counts import Counts
 from litdraft.acceptance.replay import replay_texts
 from litdraft.decoding import batching as shapes
 from litdraft.decoding.autoregress import Autoregress
-from litdraft.decoding.batching import staying
+from litdraft.decoding.batching import rows_to_keep
 from litdraft.decoding.result import Generation
 from litdraft.decoding.speculate import Speculate
 from litdraft.evaluation.compile_choice import faster
@@ -126,11 +126,13 @@ def test_rows_that_leave_change_nothing(crowd: float, monkeypatch: pytest.Monkey
 
 
 def test_who_stays() -> None:
-    assert staying([False] * 4) is None
-    assert staying([False, True, False, False]) == [0, 2, 3]
-    assert staying([False, False, False, True, False]) is None, "four of five are too many to move"
-    assert staying([True, True]) == []
-    assert staying([False, False, True, False, True, True, True, True], few_shapes=True) == [
+    assert rows_to_keep([False] * 4) is None
+    assert rows_to_keep([False, True, False, False]) == [0, 2, 3]
+    assert rows_to_keep([False, False, False, True, False]) is None, (
+        "four of five are too many to move"
+    )
+    assert rows_to_keep([True, True]) == []
+    assert rows_to_keep([False, False, True, False, True, True, True, True], few_shapes=True) == [
         0, 1, 3, 2,
     ]  # fmt: skip
 

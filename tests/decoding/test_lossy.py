@@ -12,7 +12,7 @@ from torch import Tensor
 
 from litdraft.decoding.lossy import Phrase, Skip
 from litdraft.decoding.speculate import Speculate
-from litdraft.decoding.state import Run
+from litdraft.decoding.state import LoopState
 from litdraft.protocols import Context, Drafter, Verdict
 from litdraft.sampling import Sampling
 from litdraft.targets.llama import LlamaTarget
@@ -39,14 +39,14 @@ def test_the_cache_holds_what_a_fresh_pass_gives(
     """After every round, for every row: the next token's logits, in float32."""
     skipping = loop(kind, family, sampling, dtype=torch.float32, eos=())
     target, caches, checked = skipping.target, [], 0
-    begin = skipping._begin
+    begin = skipping.begin
 
-    def begun(*asked: Any) -> Run:
-        run = begin(*asked)
-        caches.append(run.cache)
-        return run
+    def begun(*asked: Any) -> LoopState:
+        state = begin(*asked)
+        caches.append(state.cache)
+        return state
 
-    skipping._begin = begun  # type: ignore[assignment,method-assign]
+    skipping.begin = begun  # type: ignore[assignment,method-assign]
 
     def watch(context: Context, verdict: Verdict | None) -> None:
         nonlocal checked
@@ -86,21 +86,21 @@ def test_skipping_keeps_all_drafts_and_asks_the_target_for_the_rest(family: Fami
 
     def proposed(*asked: Any) -> Any:
         proposal = propose(*asked)
-        tokens_BK, valid_BK = proposal.tokens_BK, proposal.valid_BK
-        proposals.append((tokens_BK, torch.ones_like(tokens_BK) if valid_BK is None else valid_BK))
+        tokens_BN, valid_BN = proposal.tokens_BN, proposal.valid_BN
+        proposals.append((tokens_BN, torch.ones_like(tokens_BN) if valid_BN is None else valid_BN))
         return proposal
 
     skipping.drafter.propose = proposed  # type: ignore[assignment,method-assign]
     found = skipping.generate(PROMPTS[:1], 30)
     assert found.accepted == found.drafted
     text = [*PROMPTS[0], found.known[0][0]]
-    for tokens_BK, valid_BK in proposals:
-        text += tokens_BK[0, : int(valid_BK.sum())].tolist()
+    for tokens_BN, valid_BN in proposals:
+        text += tokens_BN[0, : int(valid_BN.sum())].tolist()
         hidden_BPD = skipping.target.forward(torch.tensor([text])).hidden_BPD
         text.append(int(skipping.target.argmax(hidden_BPD[:, -1])))
     known = [*PROMPTS[0], *found.known[0]]
     assert known == text[: len(known)]
-    assert any(bool(valid_BK.any()) for _, valid_BK in proposals)
+    assert any(bool(valid_BN.any()) for _, valid_BN in proposals)
 
 
 @pytest.mark.parametrize("family", [*SENTENCEWISE, lstm_lm])

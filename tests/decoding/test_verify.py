@@ -39,18 +39,18 @@ def emitted(proposal: Proposal, target_PV: Tensor) -> dict[tuple[int, ...], floa
     The verdict is piecewise constant in every uniform: an accept uniform changes it at p / q, the
     last one where a cumulated mass is crossed, of p itself or of one of the residuals.
     """
-    k = proposal.tokens_BK.shape[1]
+    k = proposal.tokens_BN.shape[1]
     axes = []
-    for j, token in enumerate(proposal.tokens_BK[0].tolist()):
-        q = 1.0 if proposal.probs_BKU is None else float(proposal.probs_BKU[0, j, token])
+    for j, token in enumerate(proposal.tokens_BN[0].tolist()):
+        q = 1.0 if proposal.probs_BNU is None else float(proposal.probs_BNU[0, j, token])
         axes.append(midpoints([float(target_PV[j, token]) / q]))
     last = []
     for j in range(k + 1):
         weights = [target_PV[j]]
-        if j < k and proposal.probs_BKU is None:
-            weights.append(target_PV[j] * (1 - one_hot(int(proposal.tokens_BK[0, j]))))
-        elif j < k and proposal.probs_BKU is not None:
-            weights.append((target_PV[j] - proposal.probs_BKU[0, j]).clamp_min(0))
+        if j < k and proposal.probs_BNU is None:
+            weights.append(target_PV[j] * (1 - one_hot(int(proposal.tokens_BN[0, j]))))
+        elif j < k and proposal.probs_BNU is not None:
+            weights.append((target_PV[j] - proposal.probs_BNU[0, j]).clamp_min(0))
         for weight in weights:
             if weight.sum() > 0:
                 last += (weight.cumsum(0) / weight.sum()).tolist()
@@ -58,9 +58,9 @@ def emitted(proposal: Proposal, target_PV: Tensor) -> dict[tuple[int, ...], floa
     cells = list(itertools.product(*axes))
     uniforms_nP = torch.tensor([[place for place, _ in cell] for cell in cells]).double()
     many = Proposal(
-        proposal.tokens_BK.expand(len(cells), -1),
-        None if proposal.probs_BKU is None else proposal.probs_BKU.expand(len(cells), -1, -1),
-        None if proposal.valid_BK is None else proposal.valid_BK.expand(len(cells), -1),
+        proposal.tokens_BN.expand(len(cells), -1),
+        None if proposal.probs_BNU is None else proposal.probs_BNU.expand(len(cells), -1, -1),
+        None if proposal.valid_BN is None else proposal.valid_BN.expand(len(cells), -1),
     )
     verdict = verify(many, target_PV.expand(len(cells), -1, -1), uniforms_nP)
     found: dict[tuple[int, ...], float] = {}
@@ -152,16 +152,16 @@ def test_a_reduced_draft_vocabulary_is_the_whole_one_with_zeros() -> None:
     """To the bit: what is kept, and what is drawn from the residual."""
     torch.manual_seed(0)
     rows, k, ids_U = 4000, 2, torch.tensor([0, 1, 3])
-    probs_BKU = torch.rand(rows, k, 3, dtype=torch.float64)
-    probs_BKU /= probs_BKU.sum(-1, keepdim=True)
+    probs_BNU = torch.rand(rows, k, 3, dtype=torch.float64)
+    probs_BNU /= probs_BNU.sum(-1, keepdim=True)
     places_BK = torch.randint(0, 3, (rows, k))
     target_BPV = distributions(rows * (k + 1)).view(rows, k + 1, V)
     uniforms_BP = torch.rand(rows, k + 1, dtype=torch.float64)
     whole_BKV = torch.zeros(rows, k, V, dtype=torch.float64)
-    whole_BKV[..., ids_U] = probs_BKU
-    tokens_BK = ids_U[places_BK]
-    reduced = verify(Proposal(tokens_BK, probs_BKU, vocabulary_U=ids_U), target_BPV, uniforms_BP)
-    whole = verify(Proposal(tokens_BK, whole_BKV), target_BPV, uniforms_BP)
+    whole_BKV[..., ids_U] = probs_BNU
+    tokens_BN = ids_U[places_BK]
+    reduced = verify(Proposal(tokens_BN, probs_BNU, vocabulary_U=ids_U), target_BPV, uniforms_BP)
+    whole = verify(Proposal(tokens_BN, whole_BKV), target_BPV, uniforms_BP)
     assert torch.equal(reduced.tokens_BP, whole.tokens_BP)
     assert torch.equal(reduced.count_B, whole.count_B)
     assert (reduced.tokens_BP == 2).any(), "the token it cannot draft is recovered now and then"
@@ -172,11 +172,11 @@ def test_a_certain_target_is_the_one_hot_limit(drafts: str) -> None:
     """As many tokens count, and those that count are the same."""
     torch.manual_seed(0)
     rows, k = 2000, 3
-    best_BP, tokens_BK = torch.randint(0, V, (rows, k + 1)), torch.randint(0, V, (rows, k))
-    tokens_BK[: rows // 2] = best_BP[: rows // 2, :k]
+    best_BP, tokens_BN = torch.randint(0, V, (rows, k + 1)), torch.randint(0, V, (rows, k))
+    tokens_BN[: rows // 2] = best_BP[: rows // 2, :k]
     probs = distributions(rows * k).view(rows, k, V) if drafts == "sampled" else None
     valid = torch.arange(k) < torch.randint(0, k + 1, (rows, 1)) if drafts == "short" else None
-    proposal, drawn = Proposal(tokens_BK, probs, valid), torch.rand(rows, k + 1).double()
+    proposal, drawn = Proposal(tokens_BN, probs, valid), torch.rand(rows, k + 1).double()
     certain = verify(proposal, GreedyTokens(best_BP), drawn)
     whole = verify(proposal, torch.eye(V).double()[best_BP], drawn)
     assert torch.equal(certain.count_B, whole.count_B)

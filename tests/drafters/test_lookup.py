@@ -27,10 +27,10 @@ def test_every_row_finds_what_the_slow_one_finds(longest: int, shortest: int) ->
     drafter, found = Lookup(longest=longest, shortest=shortest), 0
     tokens_BT = torch.randint(0, 3, (300, 14))
     length_B = torch.randint(1, 15, (300,))
-    drafts_BK, valid_BK = drafter.follow(tokens_BT, length_B, 4)
+    drafts_BK, valid_BN = drafter.follow(tokens_BT, length_B, 4)
     for row, length in enumerate(length_B.tolist()):
         exact = slow(tokens_BT[row, :length].tolist(), 4, longest, shortest)
-        assert valid_BK[row].tolist() == [j < len(exact) for j in range(4)]
+        assert valid_BN[row].tolist() == [j < len(exact) for j in range(4)]
         assert drafts_BK[row].tolist() == exact + [0] * (4 - len(exact))
         found += len(exact)
     assert found > 200

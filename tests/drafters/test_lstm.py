@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.fakes import random_target
+from tests.fakes import context_of, random_target
 from torch import Tensor
 
 from litdraft.drafters.lstm import LSTM
@@ -37,21 +37,20 @@ def test_states_equal_propose(layers: int, head: str) -> None:
     drafter, length = bound(layers, head), 6
     tokens_BT = torch.randint(2, 24, (4, length + K))
     length_B = torch.full((4,), length)
-    none_B = torch.zeros_like(length_B)
-    context = Context(tokens_BT, length_B, length_B, none_B, none_B.bool(), none_B, none_B)
+    context = context_of(tokens_BT, length_B)
     hidden_BSD = TARGET.forward(tokens_BT[:, :-1]).hidden_BPD
     state = State(hidden_BSD[:, length - 2])  # the last token is emitted and unread
     drawn_BK = torch.rand(4, K, dtype=torch.float64)
     proposal = drafter.propose(state, context, K, Sampling(1.0), drawn_BK)
-    assert proposal.probs_BKU is not None
-    tokens_BT[:, length:] = proposal.tokens_BK
+    assert proposal.probs_BNU is not None
+    tokens_BT[:, length:] = proposal.tokens_BN
     states_BSKC = drafter.states(lesson_of(tokens_BT, hidden_BSD))
     for j in range(K):
         taught_BV = drafter.unembed(states_BSKC[:, length - 1 + j, j], j).softmax(-1)
-        assert (proposal.probs_BKU[:, j] - taught_BV).abs().max() < 1e-10
+        assert (proposal.probs_BNU[:, j] - taught_BV).abs().max() < 1e-10
         # Drawn from what it says, by a uniform of its own: else acceptance is not lossless.
-        own_B = draw(proposal.probs_BKU[:, j], drawn_BK[:, j])
-        assert torch.equal(proposal.tokens_BK[:, j], own_B)
+        own_B = draw(proposal.probs_BNU[:, j], drawn_BK[:, j])
+        assert torch.equal(proposal.tokens_BN[:, j], own_B)
 
 
 @torch.no_grad()
@@ -179,17 +178,17 @@ def test_the_native_draft_is_the_draft(shape: dict[str, Any], temperature: float
     rows, sampling = 17, Sampling(temperature)
     state = State(torch.randn(rows, 16))
     tokens_BT = torch.randint(0, 24, (rows, 9))
-    length_B, none_B = torch.full((rows,), 9), torch.zeros(rows).long()
-    context = Context(tokens_BT, length_B, length_B, none_B, none_B.bool(), none_B, none_B)
+    length_B = torch.full((rows,), 9)
+    context = context_of(tokens_BT, length_B)
     drawn_BK = torch.rand(rows, 4, dtype=torch.float64)
     eager = drafter.propose(state, context, 4, sampling, drawn_BK)
     drafter.fuse(torch.float32)
     fused = drafter.propose(state, context, 4, sampling, drawn_BK)
-    assert torch.equal(eager.tokens_BK, fused.tokens_BK)
+    assert torch.equal(eager.tokens_BN, fused.tokens_BN)
     if temperature == 0:
-        assert fused.probs_BKU is None
+        assert fused.probs_BNU is None
         return
-    assert eager.probs_BKU is not None
-    assert fused.probs_BKU is not None
-    assert (eager.probs_BKU - fused.probs_BKU).abs().max() < 1e-5
-    assert (eager.probs_BKU.sum(-1) - 1).abs().max() < 1e-6
+    assert eager.probs_BNU is not None
+    assert fused.probs_BNU is not None
+    assert (eager.probs_BNU - fused.probs_BNU).abs().max() < 1e-5
+    assert (eager.probs_BNU.sum(-1) - 1).abs().max() < 1e-6

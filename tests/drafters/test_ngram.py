@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 import torch
+from tests.fakes import context_of
 from torch import Tensor
 
 from litdraft.drafters.ngram import NGram
 from litdraft.drafters.parts import ngram_counts as ngrams
 from litdraft.errors import UserError
-from litdraft.protocols import Context, TargetSpec, TrainingBatch
+from litdraft.protocols import TargetSpec, TrainingBatch
 from litdraft.sampling import Sampling
 
 V = 7
@@ -85,11 +86,6 @@ def made(texts: list[Text], order: int, least: int = 1, continuations: int = 64)
     return drafter
 
 
-def context_of(tokens_BT: Tensor, length_B: Tensor) -> Context:
-    none_B = torch.zeros_like(length_B)
-    return Context(tokens_BT, length_B, length_B, none_B, none_B.bool(), none_B, none_B)
-
-
 def told(drafter: NGram, text: Text, start: list[int] | None = None) -> Tensor:
     """probs_SV behind every token of a text."""
     tokens_BT = torch.tensor([[*text, 0]])
@@ -156,14 +152,14 @@ def test_proposals_are_what_states_say(order: int) -> None:
     context, uniforms_BK = context_of(tokens_BT, length_B), torch.rand(9, k).double()
     for sampling in (Sampling(1.0), Sampling(0.7, top_k=3), Sampling()):
         proposal = drafter.propose(None, context, k, sampling, uniforms_BK)
-        assert (proposal.probs_BKU is None) == sampling.greedy
+        assert (proposal.probs_BNU is None) == sampling.greedy
         for row, length in enumerate(length_B.tolist()):
-            drafts = proposal.tokens_BK[row].tolist()
+            drafts = proposal.tokens_BN[row].tolist()
             probs_SV = told(drafter, tokens_BT[row, :length].tolist() + drafts)
             for j, draft in enumerate(drafts):
                 exact_V = sampling.probs(probs_SV[length - 1 + j].log())
-                if proposal.probs_BKU is not None:
-                    assert (proposal.probs_BKU[row, j] - exact_V).abs().max() < 1e-12
+                if proposal.probs_BNU is not None:
+                    assert (proposal.probs_BNU[row, j] - exact_V).abs().max() < 1e-12
                     mass_V = exact_V.cumsum(0)
                     assert draft == int((mass_V <= uniforms_BK[row, j]).sum())
                 else:
@@ -204,10 +200,10 @@ def test_compiled_proposals_are_eager_ones() -> None:
     eager = drafter.propose(None, context, 3, sampling, uniforms_BK)
     act = torch.compile(drafter.propose, dynamic=False, fullgraph=True)
     told = act(None, context, 3, sampling, uniforms_BK)
-    assert torch.equal(told.tokens_BK, eager.tokens_BK)
-    assert told.probs_BKU is not None
-    assert eager.probs_BKU is not None
-    assert torch.allclose(told.probs_BKU, eager.probs_BKU, atol=1e-12)
+    assert torch.equal(told.tokens_BN, eager.tokens_BN)
+    assert told.probs_BNU is not None
+    assert eager.probs_BNU is not None
+    assert torch.allclose(told.probs_BNU, eager.probs_BNU, atol=1e-12)
 
 
 def test_what_cannot_be_counted_is_told() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import tokenizers
 import torch
-from tests.fakes import random_target, transformer
+from tests.fakes import context_of, random_target, transformer
 from tests.foreign import VOCABULARY, saved
 from torch import Tensor
 
@@ -18,7 +18,7 @@ from litdraft.decoding.speculate import Speculate
 from litdraft.drafters.pretrained import Pretrained
 from litdraft.drafters.transformer import Transformer
 from litdraft.errors import UserError
-from litdraft.protocols import Context, Observation
+from litdraft.protocols import Observation
 from litdraft.sampling import Sampling, draw
 from litdraft.targets.llama import LlamaTarget
 from litdraft.tokenizers.intersection import shared
@@ -52,7 +52,7 @@ def test_a_done_row_says_the_same_again_and_disturbs_nobody(accepted: int) -> No
         tokens_BT = torch.randint(2, 24, (2, 30), generator=torch.Generator().manual_seed(4))[rows]
         length_B = torch.tensor([6, 4])[rows]
         none_B, going_B = torch.zeros_like(length_B), torch.tensor([0, 1])[rows]
-        context = Context(tokens_BT, length_B, length_B, none_B, none_B.bool(), none_B, none_B)
+        context = context_of(tokens_BT, length_B)
         state, nothing = drafter.allocate(len(rows), 30, k), torch.empty(len(rows), 5, 0)
         drafter.observe(
             state, Observation(tokens_BT[:, :5], none_B, length_B - 1, nothing), context
@@ -60,13 +60,13 @@ def test_a_done_row_says_the_same_again_and_disturbs_nobody(accepted: int) -> No
         for _ in range(4):
             drawn_BK = torch.tensor([0.4, 0.1, 0.8], dtype=torch.float64).expand(len(rows), k)
             proposal = drafter.propose(state, context, k, Sampling(1.0), drawn_BK)
-            assert proposal.probs_BKU is not None
-            told.append(proposal.probs_BKU)
+            assert proposal.probs_BNU is not None
+            told.append(proposal.probs_BNU)
             for j in range(k):  # each draft is drawn by a uniform of its own
-                own_B = draw(proposal.probs_BKU[:, j], drawn_BK[:, j])
-                assert torch.equal(proposal.tokens_BK[:, j], own_B)
+                own_B = draw(proposal.probs_BNU[:, j], drawn_BK[:, j])
+                assert torch.equal(proposal.tokens_BN[:, j], own_B)
             row, at = len(rows) - 1, int(context.length_B[-1])
-            tokens_BT[row, at : at + accepted] = proposal.tokens_BK[row, :accepted]
+            tokens_BT[row, at : at + accepted] = proposal.tokens_BN[row, :accepted]
             context.length_B = context.length_B + (accepted + 1) * going_B
             drafter.observe(state, Observation(tokens_BT[:, :4], none_B, none_B, nothing), context)
     for probs_BKV, alone_1KV in zip(both, alone, strict=True):

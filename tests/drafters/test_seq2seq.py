@@ -54,25 +54,25 @@ def test_states_equal_what_propose_computes(
     drafter.bind(target)
     loop = Speculate(target, drafter, K, sampling)
     with torch.inference_mode():
-        run = loop._begin(PROMPTS, 8, None)
-        loop.prefill(run)
-        context = run.context
-        proposal = drafter.propose(run.state, context, K, sampling, torch.rand(3, K).double())
+        state = loop.begin(PROMPTS, 8)
+        loop.prefill(state)
+        context = state.context
+        proposal = drafter.propose(state.drafter, context, K, sampling, torch.rand(3, K).double())
         tokens_BT = context.tokens_BT.clone()
         steps_K = torch.arange(K)
-        tokens_BT.scatter_(1, context.length_B[:, None] + steps_K, proposal.tokens_BK)
+        tokens_BT.scatter_(1, context.length_B[:, None] + steps_K, proposal.tokens_BN)
         tokens_BT = tokens_BT[:, : int(context.length_B.max()) + K]
         hidden_BSD = target.forward(tokens_BT[:, :-1], prompt_B=context.prompt_B).hidden_BPD
         place_S = torch.arange(tokens_BT.shape[1] - 1)
         trained_BS = place_S >= context.prompt_B[:, None] - 1
         batch = TrainingBatch(tokens_BT, trained_BS, hidden_BSD, None, K, prompt_B=context.prompt_B)
         states_BSKC = drafter.states(batch).expand(-1, -1, K, -1)
-        assert proposal.probs_BKU is not None
+        assert proposal.probs_BNU is not None
         for row, length in enumerate(context.length_B.tolist()):
             for j in range(K):
                 state_1C = states_BSKC[row, length - 1 + j, j][None]
                 told_U = sampling.probs(drafter.unembed(state_1C, j))[0]
-                assert torch.allclose(told_U, proposal.probs_BKU[row, j], atol=1e-10)
+                assert torch.allclose(told_U, proposal.probs_BNU[row, j], atol=1e-10)
 
 
 @pytest.mark.parametrize("family", seq2seq.FAMILIES)

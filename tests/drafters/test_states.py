@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tests.fakes import TRAINED, ngram, random_target
+from tests.fakes import TRAINED, context_of, ngram, random_target
 from torch import Tensor
 
 from litdraft.drafters.lstm import LSTM
 from litdraft.drafters.transformer import Transformer
 from litdraft.errors import UserError
-from litdraft.protocols import Context, Drafter, Observation, TrainingBatch
+from litdraft.protocols import Drafter, Observation, TrainingBatch
 from litdraft.sampling import Sampling
 from litdraft.targets.llama import LlamaTarget
 
@@ -26,11 +26,6 @@ def own_head(target: LlamaTarget) -> Drafter:
 
 def frozen_head(target: LlamaTarget) -> Drafter:
     return LSTM(target.spec, layers=2, width=10).double()
-
-
-def context_of(tokens_BT: Tensor, length_B: Tensor) -> Context:
-    none_B = torch.zeros_like(length_B)
-    return Context(tokens_BT, length_B, length_B, none_B, none_B.bool(), none_B, none_B)
 
 
 def taught(target: LlamaTarget, drafter: Drafter, tokens_BT: Tensor, k: int = K) -> Tensor:
@@ -58,23 +53,23 @@ def test_states_equal_what_propose_computes(family: Callable[[LlamaTarget], Draf
     drafter.observe(state, Observation(text_BT[:, :6], zero_B, length_B - 1, hidden), context)
     for accepted in ([0, 3], [3, 3], [2, 0], [3, 1]):
         proposal = drafter.propose(state, context, K, SAMPLING, torch.rand(2, K).double())
-        assert proposal.probs_BKU is not None
+        assert proposal.probs_BNU is not None
         for row, length in enumerate(context.length_B.tolist()):
-            drafted = proposal.tokens_BK[row]
+            drafted = proposal.tokens_BN[row]
             tokens = torch.cat((context.tokens_BT[row, :length], drafted))[None]
             probs_SKV = taught(target, drafter, tokens)[0]
             for j in range(K):  # the round began at t = length - 2; draft j stands at t + 1 + j
                 exact = probs_SKV[length - 1 + j, j]
-                assert (proposal.probs_BKU[row, j] - exact).abs().max() < 1e-10
+                assert (proposal.probs_BNU[row, j] - exact).abs().max() < 1e-10
         # The text goes on with `accepted` drafts and a token of the target's own.
         count_B = torch.tensor(accepted) + 1
         start_B = context.length_B - 1
         rows_B1, steps_P = torch.arange(2)[:, None], torch.arange(K + 1)
-        tokens_BP = torch.cat((context.last_BP(1), proposal.tokens_BK), 1)
+        tokens_BP = torch.cat((context.last_BP(1), proposal.tokens_BN), 1)
         kept_BK = torch.arange(K) < torch.tensor(accepted)[:, None]
         slots_BK = context.length_B[:, None] + steps_P[:K]
         former_BK = context.tokens_BT.gather(1, slots_BK)
-        context.tokens_BT.scatter_(1, slots_BK, torch.where(kept_BK, proposal.tokens_BK, former_BK))
+        context.tokens_BT.scatter_(1, slots_BK, torch.where(kept_BK, proposal.tokens_BN, former_BK))
         context.length_B = context.length_B + count_B
         hidden = target.forward(context.tokens_BT).hidden_BPD
         hidden = hidden[rows_B1, start_B[:, None] + steps_P]

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 import torch
+from tests import fakes
 from tests.fakes import random_target
 
 from litdraft.decoding.autoregress import Autoregress
@@ -62,7 +63,7 @@ def context_of(rows: list[Text], prompts: list[int], numbers: list[int], done: b
         tokens_BT[row, : len(text)] = torch.tensor(text)
     done_B = torch.full_like(length_B, done).bool()
     prompt_B, row_B = torch.tensor(prompts), torch.tensor(numbers)
-    return Context(tokens_BT, length_B, length_B, prompt_B, done_B, row_B, torch.zeros_like(row_B))
+    return fakes.context_of(tokens_BT, length_B, prompt_B=prompt_B, done_B=done_B, row_B=row_B)
 
 
 def observation(context: Context) -> Observation:
@@ -88,10 +89,10 @@ def proposed(drafter: Suffix, rows: list[Text], numbers: list[int]) -> list[Text
 def drafts_of(drafter: Suffix, state: object, context: Context) -> list[Text]:
     uniforms_BK = torch.rand(len(context.length_B), K)
     proposal = drafter.propose(state, context, K, Sampling(), uniforms_BK)
-    assert proposal.probs_BKU is None
-    assert proposal.valid_BK is not None
+    assert proposal.probs_BNU is None
+    assert proposal.valid_BN is not None
     told = []
-    for tokens_K, valid_K in zip(proposal.tokens_BK, proposal.valid_BK, strict=True):
+    for tokens_K, valid_K in zip(proposal.tokens_BN, proposal.valid_BN, strict=True):
         count = int(valid_K.sum())
         assert valid_K.tolist() == [j < count for j in range(K)]
         told.append(tokens_K[:count].tolist())

@@ -7,6 +7,7 @@ import io
 import torch
 from rich.console import Console
 from rich.text import Text
+from tests.fakes import context_of
 
 from litdraft.evaluation.stream import Stream
 from litdraft.protocols import Context, Verdict
@@ -38,9 +39,7 @@ def test_letters_appear_whole_and_accepted_ones_in_colour() -> None:
     none = torch.zeros(1, dtype=torch.long)
 
     def context(length: int) -> Context:
-        return Context(
-            ids, torch.tensor([length]), none, torch.tensor([1]), none.bool(), none, none
-        )
+        return context_of(ids, torch.tensor([length]), prompt_B=torch.tensor([1]))
 
     stream(context(2), None)
     for length, count in ((4, 2), (6, 2), (9, 3), (ids.shape[1], ids.shape[1] - 9)):

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from litdraft.decoding.batching import staying
-from litdraft.decoding.compiled import Compiled, stays
+from litdraft.decoding.batching import rows_to_keep
+from litdraft.decoding.compiled import Compiled, keep_addresses
 from litdraft.decoding.result import Generation
 from litdraft.errors import UserError
 from litdraft.protocols import Cache, Target, select
@@ -26,7 +26,7 @@ PATIENCE = {"cpu": 1}
 
 
 @dataclass
-class Run:
+class PlainState:
     """What one call of `generate` carries from step to step, written in place."""
 
     cache: Cache
@@ -64,7 +64,7 @@ class Autoregress:
         padded = [[*prompt, *[0] * (longest - len(prompt))] for prompt in prompts]
         tokens_BP = torch.tensor(padded, device=device)
         none_B = torch.zeros(count, dtype=torch.long, device=device)
-        run = Run(
+        state = PlainState(
             cache=self.target.allocate(count, longest + max_new_tokens),
             token_B=none_B.clone(),
             written_BT=torch.zeros(count, max_new_tokens, dtype=torch.long, device=device),
@@ -73,29 +73,29 @@ class Autoregress:
             row_B=torch.tensor(list(rows if rows is not None else range(count)), device=device),
         )
         started = self._now()
-        run.cache.limit_slots(longest)
-        hidden_BPD = self.target.forward(tokens_BP, run.cache, prompt_B=lengths_B).hidden_BPD
-        run.cache.keep(lengths_B)
-        self._write(run, hidden_BPD[torch.arange(count, device=device), lengths_B - 1])
+        state.cache.limit_slots(longest)
+        hidden_BPD = self.target.forward(tokens_BP, state.cache, prompt_B=lengths_B).hidden_BPD
+        state.cache.keep(lengths_B)
+        self._write(state, hidden_BPD[torch.arange(count, device=device), lengths_B - 1])
         if self.compiled:
-            stays(run)
+            keep_addresses(state)
         prefilled = self._now()
         texts: dict[int, list[int]] = {}
         order = list(range(count))  # which prompt each row continues
         patience = PATIENCE.get(device.type, 8)
         for step in range(1, max_new_tokens):
             if (step - 1) % patience == 0:
-                stay = staying(run.done_B.tolist(), few_shapes=self.compiled)
+                stay = rows_to_keep(state.done_B.tolist(), few_shapes=self.compiled)
                 if stay is not None:
-                    self._leave(run, order, texts)
-                    select(run, torch.tensor(stay, dtype=torch.long, device=device))
+                    self._leave(state, order, texts)
+                    select(state, torch.tensor(stay, dtype=torch.long, device=device))
                     order = [order[row] for row in stay]
                 if not order:
                     break
-            run.cache.limit_slots(longest + step)
-            self._step(run)
+            state.cache.limit_slots(longest + step)
+            self._step(state)
         finished = self._now()
-        self._leave(run, order, texts)
+        self._leave(state, order, texts)
         tokens = [until_end(texts[row], self.target.spec.eos) for row in range(count)]
         return Generation(
             tokens, tokens, prefill_seconds=prefilled - started, decode_seconds=finished - prefilled
@@ -104,27 +104,27 @@ class Autoregress:
     def reset(self) -> None:
         """It never learns."""
 
-    def step(self, run: Run) -> None:
+    def step(self, state: PlainState) -> None:
         """One token for every row. Nothing here waits for the device."""
-        hidden_BPD = self.target.forward(run.token_B[:, None], run.cache).hidden_BPD
-        run.cache.keep(torch.ones_like(run.count_B))
-        self._write(run, hidden_BPD[:, 0])
+        hidden_BPD = self.target.forward(state.token_B[:, None], state.cache).hidden_BPD
+        state.cache.keep(torch.ones_like(state.count_B))
+        self._write(state, hidden_BPD[:, 0])
 
-    def _write(self, run: Run, hidden_BD: Tensor) -> None:
+    def _write(self, state: PlainState, hidden_BD: Tensor) -> None:
         if self.sampling.greedy:
             token_B = self.target.argmax(hidden_BD)
         else:
-            drawn_B = uniforms(self.seed, run.row_B, run.count_B, 1)[:, 0]
+            drawn_B = uniforms(self.seed, state.row_B, state.count_B, 1)[:, 0]
             token_B, _ = choose(self.target.unembed(hidden_BD), self.sampling, drawn_B)
-        run.token_B.copy_(token_B)
-        run.written_BT.scatter_(1, run.count_B[:, None], token_B[:, None])
-        run.count_B += 1
-        run.done_B |= (token_B[:, None] == self.ends).any(-1)
+        state.token_B.copy_(token_B)
+        state.written_BT.scatter_(1, state.count_B[:, None], token_B[:, None])
+        state.count_B += 1
+        state.done_B |= (token_B[:, None] == self.ends).any(-1)
 
-    def _leave(self, run: Run, order: Sequence[int], texts: dict[int, list[int]]) -> None:
+    def _leave(self, state: PlainState, order: Sequence[int], texts: dict[int, list[int]]) -> None:
         """Write down what every row has so far; rows that go on will write it anew."""
-        for row, count in enumerate(run.count_B.tolist()):
-            texts[order[row]] = run.written_BT[row, :count].tolist()
+        for row, count in enumerate(state.count_B.tolist()):
+            texts[order[row]] = state.written_BT[row, :count].tolist()
 
     def _now(self) -> float:
         if self.target.device.type == "cuda":

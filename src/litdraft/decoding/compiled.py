@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch._dynamo.utils import counters
 
-SHAPES = 256  # graphs of one act: row counts, cache rooms and sampling all make their own
+SHAPES = 256  # graphs of one act: row counts, cache capacities and sampling all make their own
 
 
 class Compiled:
@@ -30,19 +30,19 @@ class Compiled:
 
     def __call__(self, *arguments: Any) -> Any:
         built, started = counters["stats"]["unique_graphs"], time.perf_counter()
-        told = self._act(*arguments)
+        result = self._act(*arguments)
         if counters["stats"]["unique_graphs"] != built:
             Compiled.seconds += time.perf_counter() - started
-        return told
+        return result
 
 
-def stays(tree: Any) -> None:
+def keep_addresses(tree: Any) -> None:
     """Promise that the tensors of a state keep their addresses: CUDA graphs may write into them."""
     if isinstance(tree, torch.Tensor):
         if tree.is_cuda:
             torch._dynamo.mark_static_address(tree)
     elif isinstance(tree, list | tuple):
         for part in tree:
-            stays(part)
+            keep_addresses(part)
     elif hasattr(tree, "__dict__"):
-        stays(list(vars(tree).values()))
+        keep_addresses(list(vars(tree).values()))

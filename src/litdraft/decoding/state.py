@@ -1,4 +1,4 @@
-"""What one call of `generate` carries from round to round, and what it writes down."""
+"""What one call of `generate` carries from round to round, and what it records."""
 
 from __future__ import annotations
 
@@ -13,22 +13,19 @@ from litdraft.protocols import Cache, Context, Verdict
 
 
 @dataclass
-class Run:
+class LoopState:
     """What one call of `generate` carries from round to round: tensors at fixed addresses."""
 
     context: Context
     cache: Cache
-    state: Any
-    limit_B: Tensor
-    ends: Tensor
-    steps_P: Tensor  # 0..k
+    drafter: Any  # the drafter's own state
 
 
 @dataclass
 class Log:
-    """What was decided for whom; read only at the end, so that no round waits for it."""
+    """What every round decided for which prompt; read only at the end, so that no round waits."""
 
-    rows: list[int]  # which prompt each row of the run continues
+    rows: list[int]  # which prompt each row of the loop continues
     rounds: list[tuple[list[int], Tensor, Tensor]] = field(default_factory=list)
     texts: dict[int, tuple[list[int], list[int]]] = field(default_factory=dict)
 
@@ -37,27 +34,27 @@ class Log:
         self.rounds.append((self.rows, verdict.count_B.clone(), verdict.drafted_B.clone()))
 
     def leave(self, context: Context, rows: Iterable[int]) -> None:
-        """Write down the texts of some rows: up to the cut, and as far as they are known."""
+        """Record the texts of some rows: up to the cut, and up to what is known."""
         spans = [context.prompt_B.tolist(), context.length_B.tolist(), context.known_B.tolist()]
         for row in rows:
             first, last, known = (span[row] for span in spans)
             text = context.tokens_BT[row, first:known].tolist()
             self.texts[self.rows[row]] = (text[: last - first], text)
 
-
-def told(log: Log, prompts: int, prefill_seconds: float, decode_seconds: float) -> Generation:
-    accepted: list[list[int]] = [[] for _ in range(prompts)]
-    drafted: list[list[int]] = [[] for _ in range(prompts)]
-    for rows, count_B, drafted_B in log.rounds:
-        for row, count, tried in zip(rows, count_B.tolist(), drafted_B.tolist(), strict=True):
-            if count > 0:
-                accepted[row].append(count - 1)
-                drafted[row].append(tried)
-    return Generation(
-        tokens=[log.texts[row][0] for row in range(prompts)],
-        known=[log.texts[row][1] for row in range(prompts)],
-        accepted=accepted,
-        drafted=drafted,
-        prefill_seconds=prefill_seconds,
-        decode_seconds=decode_seconds,
-    )
+    def generation(self, prompts: int, prefill_seconds: float, decode_seconds: float) -> Generation:
+        """The result, one entry per prompt."""
+        accepted: list[list[int]] = [[] for _ in range(prompts)]
+        drafted: list[list[int]] = [[] for _ in range(prompts)]
+        for rows, count_B, drafted_B in self.rounds:
+            for row, count, tried in zip(rows, count_B.tolist(), drafted_B.tolist(), strict=True):
+                if count > 0:
+                    accepted[row].append(count - 1)
+                    drafted[row].append(tried)
+        return Generation(
+            tokens=[self.texts[row][0] for row in range(prompts)],
+            known=[self.texts[row][1] for row in range(prompts)],
+            accepted=accepted,
+            drafted=drafted,
+            prefill_seconds=prefill_seconds,
+            decode_seconds=decode_seconds,
+        )

@@ -32,11 +32,11 @@ class Lookup(Drafter):
     def propose(
         self, state: None, context: Context, k: int, sampling: Sampling, uniforms_BK: Tensor
     ) -> Proposal:
-        tokens_BK, valid_BK = self.follow(context.tokens_BT, context.length_B, k)
-        return Proposal(tokens_BK, valid_BK=valid_BK)
+        tokens_BN, valid_BN = self.follow(context.tokens_BT, context.length_B, k)
+        return Proposal(tokens_BN, valid_BN=valid_BN)
 
     def follow(self, tokens_BT: Tensor, length_B: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """tokens_BK behind the best match, and which of them are known already (valid_BK)."""
+        """tokens_BN behind the best match, and which of them are known already (valid_BN)."""
         place_T = torch.arange(tokens_BT.shape[1], device=tokens_BT.device)
         matched_BT = self._matched(tokens_BT, length_B)
         # A match ends before the row's last token. Longer is better, then later.
@@ -44,9 +44,9 @@ class Lookup(Drafter):
         score_BT = torch.where(usable_BT, matched_BT * len(place_T) + place_T, -1)
         best_B, end_B = score_BT.max(1)
         slots_BK = end_B[:, None] + 1 + torch.arange(k, device=tokens_BT.device)
-        valid_BK = (best_B >= 0)[:, None] & (slots_BK < length_B[:, None])
+        valid_BN = (best_B >= 0)[:, None] & (slots_BK < length_B[:, None])
         found_BK = tokens_BT.gather(1, slots_BK.clamp_max(len(place_T) - 1))
-        return torch.where(valid_BK, found_BK, 0), valid_BK
+        return torch.where(valid_BN, found_BK, 0), valid_BN
 
     def _matched(self, tokens_BT: Tensor, length_B: Tensor) -> Tensor:
         """How many of the row's last tokens (at most `longest`) stand at and before each place."""

@@ -179,8 +179,8 @@ class Fused:
     def __call__(
         self, hidden_BD: Tensor, token_B: Tensor, temperature: float, uniforms_BK: Tensor
     ) -> Proposal:
-        tokens_BK, probs_BKU = torch.ops.litdraft.lstm_draft.default(
+        tokens_BN, probs_BNU = torch.ops.litdraft.lstm_draft.default(
             hidden_BD, token_B, *self.weights, temperature, uniforms_BK.double()
         )
-        probs = None if temperature == 0 else probs_BKU
-        return Proposal(tokens_BK, probs, vocabulary_U=self.vocabulary_U)
+        probs = None if temperature == 0 else probs_BNU
+        return Proposal(tokens_BN, probs, vocabulary_U=self.vocabulary_U)

@@ -86,7 +86,7 @@ class LSTMLM(LanguageModel):
     ) -> Proposal:
         memory = self.start(state, context)
         proposal = self.drafted(memory, context, k, sampling, uniforms_BK)
-        self.step(memory, proposal.tokens_BK[:, -1], k)
+        self.step(memory, proposal.tokens_BN[:, -1], k)
         self.remember(state, memory)
         return proposal
 

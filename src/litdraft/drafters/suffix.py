@@ -101,7 +101,7 @@ class Suffix(Drafter):
         valid = [[j < len(draft) for j in range(k)] for draft in drafts]
         device = context.tokens_BT.device
         return Proposal(
-            torch.tensor(tokens, device=device), valid_BK=torch.tensor(valid, device=device)
+            torch.tensor(tokens, device=device), valid_BN=torch.tensor(valid, device=device)
         )
 
     def drafted(self, text: Texts, memory: Texts, k: int) -> list[int]:

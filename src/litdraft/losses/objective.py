@@ -27,7 +27,7 @@ from torch import Tensor
 
 from litdraft.errors import UserError
 from litdraft.losses.chunked import Unembedding, Work, walk
-from litdraft.protocols import Teacher, place_in
+from litdraft.protocols import Teacher, vocabulary_index
 from litdraft.sampling import log_softmax
 
 WEIGHTS = ("uniform", "power", "exponential")
@@ -230,7 +230,7 @@ class Objective:
         count_K = real_nK.sum(0)
         counted_K = shared(count_K).clamp_min(1)
         weights_K = torch.tensor(self.weights_K(k), device=count_K.device) / counted_K
-        labels_n = place_in(vocabulary_U, labels_BS.flatten())
+        labels_n = vocabulary_index(vocabulary_U, labels_BS.flatten())
         work = Work(chosen_n, real_nK, weights_K, labels_n, teacher, Measure(self, vocabulary_U))
         sums = walk(states_BSKC.flatten(0, 1), head, work, self.logits_mib)
         return Sums(sums[0], sums[1], count_K, sums[2])

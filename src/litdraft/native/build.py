@@ -109,7 +109,10 @@ def _describe() -> None:
     """Tell torch.compile the shapes that the operations return."""
 
     @torch.library.register_fake("litdraft::read")
-    def _(packed, shape, eps, norms, rotary, tokens, length, keys, values, taps):  # type: ignore[no-untyped-def]
+    def _(  # type: ignore[no-untyped-def]
+        packed, shape, eps, norms, rotary, tokens, length, keys, values, taps, depth=None,
+        ancestors=None,
+    ):  # fmt: skip
         rows, width = tokens.shape, shape[1]
         return norms.new_empty(*rows, width), norms.new_empty(*rows, width * len(taps))
 
@@ -117,7 +120,7 @@ def _describe() -> None:
     def _(packed, outputs, x):  # type: ignore[no-untyped-def]
         return x.new_empty(x.shape[0], outputs)
 
-    @torch.library.register_fake("litdraft::best")
+    @torch.library.register_fake("litdraft::argmax")
     def _(packed, outputs, x):  # type: ignore[no-untyped-def]
         return x.new_empty(x.shape[0], dtype=torch.long)
 
@@ -142,10 +145,11 @@ def _describe() -> None:
     def _(hidden, count, out):  # type: ignore[no-untyped-def]
         return None
 
-    @torch.library.register_fake("litdraft::settle")
-    def _(drafts, probs, valid, vocabulary, says, uniforms, *state):  # type: ignore[no-untyped-def]
+    @torch.library.register_fake("litdraft::commit")
+    def _(drafts, probs, valid, vocabulary, answers, uniforms, *state):  # type: ignore[no-untyped-def]
         rows, k = drafts.shape
-        return drafts.new_empty(rows, k + 1), drafts.new_empty(rows), drafts.new_empty(rows)
+        counts = [drafts.new_empty(rows) for _ in range(3)]
+        return drafts.new_empty(rows, k + 1), *counts
 
     @torch.library.register_fake("litdraft::embed")
     def _(packed, width, tokens):  # type: ignore[no-untyped-def]

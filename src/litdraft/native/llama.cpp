@@ -57,20 +57,32 @@ template <class W> struct Pass {
   Shape s;
   int64_t count;  // P
   const int64_t* length_B;
+  const int64_t* depth_BP;     // of a draft tree; null: a chain
+  const bool* ancestors_BPP;   // which tokens of the pass each one sees
   const float *cos_TE, *sin_TE;
   std::vector<float> x_nD, qkv;
   Rows<W> normal, attended, inner;
 
+  int64_t position(int64_t row, int64_t p) const {
+    return length_B[row] + (depth_BP ? depth_BP[row * count + p] : p);
+  }
   const float* heads(int64_t n, int64_t head) const {
     return qkv.data() + (n * (s.heads + 2 * s.kv_heads) + head) * s.head_width;
   }
 };
 
-// A thread's own room for attention.
+// A thread's own space for attention.
 template <class W> struct Scratch {
   Rows<W> queries, weights;
   std::vector<float> scores, turned;
 };
+
+// In a draft tree a token sees those of its pass that are its ancestors.
+template <class W> void hide_others(const Pass<W>& pass, int64_t row, int64_t p, float* scores) {
+  const bool* ancestors = pass.ancestors_BPP + (row * pass.count + p) * pass.count;
+  for (int64_t j = 0; j <= p; ++j)
+    if (!ancestors[j]) scores[j] = -1e30f;
+}
 
 // One row's queries that share a head of keys: store the new keys and values, then attend.
 // Both are packed matrices, so scores and sums are products like all others: keys have a slot for
@@ -85,9 +97,9 @@ void attend(Pass<W>& pass, W* keys, W* values, int64_t row, int64_t kv, Scratch<
   scratch.turned.resize(E);
   float* turned = scratch.turned.data();
   for (int64_t p = 0; p < pass.count; ++p) {
-    const int64_t n = row * pass.count + p, t = start + p;
+    const int64_t n = row * pass.count + p, t = start + p, at = pass.position(row, p) * E;
     const float* value = pass.heads(n, s.heads + s.kv_heads + kv);
-    rotate(pass.heads(n, s.heads + kv), pass.cos_TE + t * E, pass.sin_TE + t * E, E, turned);
+    rotate(pass.heads(n, s.heads + kv), pass.cos_TE + at, pass.sin_TE + at, E, turned);
     W* key = keys + t / OUT * deep * BLOCK + t % OUT * PAIR<W>;
     for (int64_t e = 0; e < E; ++e) put(key + e / PAIR<W> * OUT * PAIR<W> + e % PAIR<W>, turned[e]);
     W* slot = values + t / IN * wide * BLOCK + t % IN / PAIR<W> * OUT * PAIR<W> + t % PAIR<W>;
@@ -102,8 +114,8 @@ void attend(Pass<W>& pass, W* keys, W* values, int64_t row, int64_t kv, Scratch<
     auto head = [&](int64_t q) { return kv * shared + (first + q) % shared; };
     auto seen = [&](int64_t q) { return start + (first + q) / shared + 1; };
     for (int64_t q = 0; q < some; ++q) {
-      const int64_t t = seen(q) - 1;
-      rotate(pass.heads(place(q), head(q)), pass.cos_TE + t * E, pass.sin_TE + t * E, E, turned);
+      const int64_t at = pass.position(row, (first + q) / shared) * E;
+      rotate(pass.heads(place(q), head(q)), pass.cos_TE + at, pass.sin_TE + at, E, turned);
       W* query = scratch.queries.row(q);
       for (int64_t e = 0; e < E; ++e) put(query + e, turned[e]);
     }
@@ -120,9 +132,10 @@ void attend(Pass<W>& pass, W* keys, W* values, int64_t row, int64_t kv, Scratch<
     float mass[16];
     const float scale = 1.f / std::sqrt(float(E));
     for (int64_t q = 0; q < some; ++q) {
-      const float* __restrict scores = scratch.scores.data() + q * slots;
+      float* __restrict scores = scratch.scores.data() + q * slots;
       W* __restrict weights = scratch.weights.row(q);
       const int64_t n = seen(q);
+      if (pass.ancestors_BPP) hide_others(pass, row, (first + q) / shared, scores + start);
       float top = scores[0], total = 0;
       for (int64_t t = 1; t < n; ++t) top = std::max(top, scores[t]);
       for (int64_t t = 0; t < n; ++t) {
@@ -150,7 +163,8 @@ template <class W>
 std::tuple<at::Tensor, at::Tensor> read_as(
     const at::Tensor& packed, at::IntArrayRef shape, double eps, const at::Tensor& norms,
     const at::Tensor& rotary, const at::Tensor& tokens_BP, const at::Tensor& length_B,
-    const at::Tensor& keys, const at::Tensor& values, at::IntArrayRef taps) {
+    const at::Tensor& keys, const at::Tensor& values, at::IntArrayRef taps,
+    const std::optional<at::Tensor>& depth_BP, const std::optional<at::Tensor>& ancestors_BPP) {
   const std::lock_guard<std::mutex> alone(one_at_a_time());
   static Pass<W> pass;  // kept from call to call: its buffers grow once
   const Shape s = pass.s = shape_of(shape);
@@ -161,11 +175,17 @@ std::tuple<at::Tensor, at::Tensor> read_as(
   const int64_t slots = std::min(keys.size(3) / up(s.head_width, IN), rotary.size(1));
   for (int64_t n = 0; n < B; ++n) {
     const int64_t start = length_B.const_data_ptr<int64_t>()[n];
-    TORCH_CHECK_INDEX(start >= 0 && start + P <= slots, P, " tokens behind ", start,
+    TORCH_CHECK_INDEX(start >= 0 && start + P <= slots, P, " tokens after ", start,
                       " do not fit a cache of ", slots);
   }
   pass.count = P;
   pass.length_B = length_B.const_data_ptr<int64_t>();
+  TORCH_CHECK(depth_BP.has_value() == ancestors_BPP.has_value(), "a tree has depths and ancestors");
+  if (depth_BP)
+    TORCH_CHECK(depth_BP->is_contiguous() && depth_BP->numel() == rows &&
+                ancestors_BPP->is_contiguous() && ancestors_BPP->numel() == rows * P);
+  pass.depth_BP = depth_BP ? depth_BP->const_data_ptr<int64_t>() : nullptr;
+  pass.ancestors_BPP = ancestors_BPP ? ancestors_BPP->const_data_ptr<bool>() : nullptr;
   pass.cos_TE = rotary.const_data_ptr<float>();
   pass.sin_TE = pass.cos_TE + rotary.size(1) * rotary.size(2);
   pass.x_nD.resize(rows * D);
@@ -268,9 +288,11 @@ std::tuple<at::Tensor, at::Tensor> read_as(
 std::tuple<at::Tensor, at::Tensor> fused_read(
     const at::Tensor& packed, at::IntArrayRef shape, double eps, const at::Tensor& norms,
     const at::Tensor& rotary, const at::Tensor& tokens_BP, const at::Tensor& length_B,
-    const at::Tensor& keys, const at::Tensor& values, at::IntArrayRef taps) {
+    const at::Tensor& keys, const at::Tensor& values, at::IntArrayRef taps,
+    const std::optional<at::Tensor>& depth_BP, const std::optional<at::Tensor>& ancestors_BPP) {
   auto run = packed.scalar_type() == at::kBFloat16 ? read_as<bf16> : read_as<float>;
-  return run(packed, shape, eps, norms, rotary, tokens_BP.contiguous(), length_B, keys, values, taps);
+  return run(packed, shape, eps, norms, rotary, tokens_BP.contiguous(), length_B, keys, values, taps,
+             depth_BP, ancestors_BPP);
 }
 
 // y = W x for few rows, W packed: the outputs, or only which of them is the largest.
@@ -312,7 +334,7 @@ at::Tensor multiplied(const at::Tensor& packed, int64_t outputs, const at::Tenso
 at::Tensor fused_linear(const at::Tensor& packed, int64_t outputs, const at::Tensor& x_nD) {
   return multiplied(packed, outputs, x_nD, false);
 }
-at::Tensor fused_best(const at::Tensor& packed, int64_t outputs, const at::Tensor& x_nD) {
+at::Tensor fused_argmax(const at::Tensor& packed, int64_t outputs, const at::Tensor& x_nD) {
   return multiplied(packed, outputs, x_nD, true);
 }
 
@@ -336,15 +358,16 @@ at::Tensor fused_embed(const at::Tensor& packed, int64_t width, const at::Tensor
 
 TORCH_LIBRARY(litdraft, m) {
   m.def("read(Tensor packed, int[] shape, float eps, Tensor norms, Tensor rotary, Tensor tokens, "
-        "Tensor length, Tensor(a!) keys, Tensor(b!) values, int[] taps) -> (Tensor, Tensor)");
+        "Tensor length, Tensor(a!) keys, Tensor(b!) values, int[] taps, Tensor? depth=None, "
+        "Tensor? ancestors=None) -> (Tensor, Tensor)");
   m.def("linear(Tensor packed, int outputs, Tensor x) -> Tensor");
-  m.def("best(Tensor packed, int outputs, Tensor x) -> Tensor");
+  m.def("argmax(Tensor packed, int outputs, Tensor x) -> Tensor");
   m.def("embed(Tensor packed, int width, Tensor tokens) -> Tensor");
 }
 
 TORCH_LIBRARY_IMPL(litdraft, CPU, m) {
   m.impl("read", &fused_read);
   m.impl("linear", &fused_linear);
-  m.impl("best", &fused_best);
+  m.impl("argmax", &fused_argmax);
   m.impl("embed", &fused_embed);
 }

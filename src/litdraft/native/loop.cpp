@@ -1,5 +1,5 @@
 // The small acts of a round on a CPU, each one call instead of dozens: to the bit what
-// decoding/verify.py, decoding/speculate.py and sampling.py compute.
+// decoding/verify.py, protocols/context.py and sampling.py compute.
 
 #pragma GCC optimize("no-fast-math")
 
@@ -46,34 +46,36 @@ at::Tensor uniforms(int64_t seed, const at::Tensor& row, const at::Tensor& begun
   return result;
 }
 
-// Verify a proposal and write the verdict behind every row that is not done.
-std::tuple<at::Tensor, at::Tensor, at::Tensor> settle(
+// Verify a chain and write the verdict after every row that is not done.
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> commit(
     const at::Tensor& drafts_BK, const std::optional<at::Tensor>& probs_BKU,
     const std::optional<at::Tensor>& valid_BK, const std::optional<at::Tensor>& vocabulary_U,
-    const at::Tensor& says, const at::Tensor& uniforms_BP, const at::Tensor& tokens_BT,
+    const at::Tensor& answers, const at::Tensor& uniforms_BP, const at::Tensor& tokens_BT,
     const at::Tensor& length_B, const at::Tensor& known_B, const at::Tensor& done_B,
-    const at::Tensor& round_B, const at::Tensor& limit_B, const at::Tensor& ends) {
+    const at::Tensor& round_B, const at::Tensor& limit_B, const at::Tensor& ends_BE) {
   const int64_t B = drafts_BK.size(0), K = drafts_BK.size(1), P = K + 1, T = tokens_BT.size(1);
   for (int64_t n = 0; n < B; ++n)
-    TORCH_CHECK_INDEX(known_B.const_data_ptr<int64_t>()[n] + P <= T, "a row has no room for a round");
-  for (const at::Tensor& some : {drafts_BK, says, uniforms_BP, tokens_BT, length_B, known_B, done_B,
-                                 round_B, limit_B, ends})
-    TORCH_CHECK(some.is_contiguous(), "settle reads contiguous tensors alone");
+    TORCH_CHECK_INDEX(known_B.const_data_ptr<int64_t>()[n] + P <= T, "a row has no space for a round");
+  for (const at::Tensor& some : {drafts_BK, answers, uniforms_BP, tokens_BT, length_B, known_B, done_B,
+                                 round_B, limit_B, ends_BE})
+    TORCH_CHECK(some.is_contiguous(), "commit reads contiguous tensors alone");
   TORCH_CHECK(!probs_BKU || probs_BKU->is_contiguous());
-  const bool certain = says.scalar_type() == at::kLong;
-  const int64_t V = certain ? 0 : says.size(2), U = probs_BKU ? probs_BKU->size(2) : 0;
+  const bool certain = answers.scalar_type() == at::kLong;
+  const int64_t V = certain ? 0 : answers.size(2), U = probs_BKU ? probs_BKU->size(2) : 0;
   at::Tensor given_BP = at::empty({B, P}, drafts_BK.options());
   at::Tensor count_B = at::empty({B}, drafts_BK.options());
   at::Tensor drafted_B = at::empty({B}, drafts_BK.options());
-  const int64_t *drafts = drafts_BK.const_data_ptr<int64_t>(), *end = ends.const_data_ptr<int64_t>();
+  at::Tensor emitted_B = at::empty({B}, drafts_BK.options());
+  const int64_t *drafts = drafts_BK.const_data_ptr<int64_t>(), *all_ends = ends_BE.const_data_ptr<int64_t>();
+  const int64_t ends = ends_BE.size(1);
   const int64_t* ids = vocabulary_U ? vocabulary_U->const_data_ptr<int64_t>() : nullptr;
   const double* uniform = uniforms_BP.const_data_ptr<double>();
   std::vector<float> residual(V);
   std::vector<double> mass;
   for (int64_t n = 0; n < B; ++n) {
     const int64_t* draft = drafts + n * K;
-    const int64_t* best = certain ? says.const_data_ptr<int64_t>() + n * P : nullptr;
-    const float* target = certain ? nullptr : says.const_data_ptr<float>() + n * P * V;
+    const int64_t* best = certain ? answers.const_data_ptr<int64_t>() + n * P : nullptr;
+    const float* target = certain ? nullptr : answers.const_data_ptr<float>() + n * P * V;
     const float* drafter = probs_BKU ? probs_BKU->const_data_ptr<float>() + n * K * U : nullptr;
     int64_t* given = given_BP.mutable_data_ptr<int64_t>() + n * P;
     int64_t drafted = K, kept = 0;
@@ -113,17 +115,20 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> settle(
     std::copy(given, given + P, tokens_BT.mutable_data_ptr<int64_t>() + n * T + known);
     int64_t emitted = 0;
     for (bool over = false; emitted < count && !over; ++emitted) {
-      over = std::find(end, end + ends.numel(), given[emitted]) != end + ends.numel();
+      const int64_t* end = all_ends + n * ends;
+      over = std::find(end, end + ends, given[emitted]) != end + ends;
       done |= over;
     }
     known += count;
+    const int64_t before = length;
     length = std::min(length + emitted, limit);
+    emitted_B.mutable_data_ptr<int64_t>()[n] = length - before;
     done |= length >= limit;
     round_B.mutable_data_ptr<int64_t>()[n] += 1;
     count_B.mutable_data_ptr<int64_t>()[n] = count;
     drafted_B.mutable_data_ptr<int64_t>()[n] = drafted;
   }
-  return {given_BP, count_B, drafted_B};
+  return {given_BP, count_B, drafted_B, emitted_B};
 }
 
 // Each row's last counted hidden state, into `out`; a row without any keeps what it has.
@@ -145,14 +150,14 @@ TORCH_LIBRARY_FRAGMENT(litdraft, m) {
   m.def("draw(Tensor weights, Tensor uniforms) -> Tensor");
   m.def("uniforms(int seed, Tensor row, Tensor round, int count) -> Tensor");
   m.def("last_hidden(Tensor hidden, Tensor count, Tensor(a!) out) -> ()");
-  m.def("settle(Tensor drafts, Tensor? probs, Tensor? valid, Tensor? vocabulary, Tensor says, "
+  m.def("commit(Tensor drafts, Tensor? probs, Tensor? valid, Tensor? vocabulary, Tensor answers, "
         "Tensor uniforms, Tensor(a!) tokens, Tensor(b!) length, Tensor(c!) known, Tensor(d!) done, "
-        "Tensor(e!) round, Tensor limit, Tensor ends) -> (Tensor, Tensor, Tensor)");
+        "Tensor(e!) round, Tensor limit, Tensor ends) -> (Tensor, Tensor, Tensor, Tensor)");
 }
 
 TORCH_LIBRARY_IMPL(litdraft, CPU, m) {
   m.impl("draw", &draw);
   m.impl("uniforms", &uniforms);
   m.impl("last_hidden", &last_hidden);
-  m.impl("settle", &settle);
+  m.impl("commit", &commit);
 }

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
+
+from litdraft.protocols import Tree
 
 BUCKET = 64  # slots; a pass attends to a whole number of buckets, so that shapes are few
 
@@ -13,11 +18,31 @@ def round_up(slots: int) -> int:
     return -(-slots // BUCKET) * BUCKET
 
 
-class Slots:
-    """Where the tokens of every row stand: `room` slots a row, and one length per row.
+class Layout(NamedTuple):
+    """Where a pass stands in a cache: the position of each token, and who sees whom.
 
-    A pass writes behind each row's length and does not advance it; `keep` does. So rolling back
-    is setting a length, and rows are never shifted or re-aligned.
+    mask_B1PT lets a token see its row's text and itself or, in a tree, its ancestors and itself.
+    slots_BP, of a tree, are where the tokens are stored; None: their positions are their slots.
+    """
+
+    positions_BP: Tensor
+    mask_B1PT: Tensor
+    slots_BP: Tensor | None = None
+
+    def key_positions_BT(self) -> Tensor:
+        """The position of the key in each slot that may be seen."""
+        keys_BT = torch.arange(self.mask_B1PT.shape[-1], device=self.mask_B1PT.device)[None]
+        if self.slots_BP is None:
+            return keys_BT
+        keys_BT = keys_BT.expand(len(self.slots_BP), -1)
+        return keys_BT.scatter(1, self.slots_BP, self.positions_BP)
+
+
+class Slots:
+    """Which slots every row has taken: `capacity` slots and one length per row.
+
+    A pass writes after each row's length and does not advance it; `keep` does. So rolling back is
+    setting a length, and rows are never shifted or re-aligned.
     """
 
     def __init__(self, rows: int, capacity: int, device: torch.device) -> None:
@@ -25,42 +50,66 @@ class Slots:
         self._rows_B1 = torch.arange(rows, device=device)[:, None]
         self._slots_T = torch.arange(capacity, device=device)
         self._slots_n = self.length_B
-        self._within = capacity
+        self._limit = capacity
 
-    def place(self, count: int) -> tuple[Tensor, Tensor]:
-        """Where the next `count` tokens of each row go: positions_BP, and who may see whom.
+    def layout(self, count: int, tree: Tree | None = None) -> Layout:
+        """Where the next `count` tokens of each row go.
 
-        mask_B1PT lets a token see every slot up to its own; whatever a longer row or a rejected
-        draft left behind stands further on and is never seen before it is overwritten.
+        Whatever a longer row or a rejected draft left in later slots is never seen before it is
+        overwritten.
         """
-        positions_BP = self._filled_B()[:, None] + self._slots_T[:count]
+        filled_B1 = self._filled_B()[:, None]
+        slots_BP = filled_B1 + self._slots_T[:count]
         # Rows and slots as one dimension: a layer's keys are then stored by one plain copy.
-        self._slots_n = (self._rows_B1 * len(self._slots_T) + positions_BP).flatten()
-        seen_T = self._slots_T[: self._within]
-        return positions_BP, (seen_T <= positions_BP[..., None])[:, None]
+        self._slots_n = (self._rows_B1 * len(self._slots_T) + slots_BP).flatten()
+        seen_T = self._slots_T[: self._limit]
+        if tree is None:
+            return Layout(slots_BP, (seen_T <= slots_BP[..., None])[:, None])
+        mask_BPT = (seen_T < filled_B1)[:, None].expand(-1, count, -1)
+        own_BPP = slots_BP[:, None].expand(-1, count, -1)  # the slots of this pass
+        mask_BPT = mask_BPT.scatter(2, own_BPP, tree.ancestors_BPP)
+        return Layout(filled_B1 + tree.depth_BP, mask_BPT[:, None], slots_BP)
 
     def _filled_B(self) -> Tensor:
         """How many slots of each row are taken."""
         return self.length_B
 
     def store(self, stored_BTHE: Tensor, new_BPHE: Tensor) -> Tensor:
-        """Write new entries where `place` said; all of the layer's that may be seen, BTHE."""
-        slots_n = self._slots_n.to(stored_BTHE.device)  # elsewhere, where layers stand apart
+        """Write new entries where `layout` says; all of the layer's that may be seen, BTHE."""
+        slots_n = self._slots_n.to(stored_BTHE.device)  # elsewhere if layers are on other devices
         stored_BTHE.flatten(0, 1).index_copy_(0, slots_n, new_BPHE.flatten(0, 1))
-        return stored_BTHE[:, : self._within]
+        return stored_BTHE[:, : self._limit]
 
     def limit_slots(self, slots: int) -> None:
         """Promise that no row reaches beyond so many slots for now: the others cost nothing."""
-        self._within = min(round_up(slots), len(self._slots_T))
+        self._limit = min(round_up(slots), len(self._slots_T))
 
     def select(self, rows_n: Tensor) -> None:
-        """Go on with these rows alone."""
+        """Continue with these rows alone."""
         self.length_B = self.length_B[rows_n]
         self._rows_B1 = self._rows_B1[: len(rows_n)]
 
-    def keep(self, count_B: Tensor) -> None:
-        """Advance each row by the first count_B of the tokens just read."""
+    def keep(self, count_B: Tensor, path_BP: Tensor | None = None) -> None:
+        """Advance each row by count_B of the tokens just read: the first ones of a chain, or those
+        along a path through a tree (indices within the pass, the root first)."""
+        if path_BP is not None:
+            self._gather_path(path_BP)
         self.length_B += count_B
+
+    def _gather_path(self, path_BP: Tensor) -> None:
+        """Move the entries of a path to the front of the pass, in every layer."""
+        filled_B1 = self._filled_B()[:, None]
+        first_B1 = self._rows_B1 * len(self._slots_T) + filled_B1
+        from_n = (first_B1 + path_BP).flatten()
+        to_n = (first_B1 + self._slots_T[: path_BP.shape[1]]).flatten()
+        for stored_BTHE in self._stored_tensors():
+            stored_nHE = stored_BTHE.flatten(0, 1)
+            moved_nHE = stored_nHE[from_n.to(stored_nHE.device)]  # a copy: paths overlap
+            stored_nHE.index_copy_(0, to_n.to(stored_nHE.device), moved_nHE)
+
+    def _stored_tensors(self) -> Iterator[Tensor]:
+        """Every layer's entries, rows and slots first."""
+        raise NotImplementedError(f"{type(self).__name__} stores nothing")
 
 
 class StaticCache(Slots):
@@ -90,3 +139,7 @@ class StaticCache(Slots):
         super().select(rows_n)
         self.keys_LBTHE = self.keys_LBTHE[:, rows_n]
         self.values_LBTHE = self.values_LBTHE[:, rows_n]
+
+    def _stored_tensors(self) -> Iterator[Tensor]:
+        yield from self.keys_LBTHE
+        yield from self.values_LBTHE

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from litdraft.native.build import IN, OUT, linear, packed, packed_size, up
 from litdraft.networks.llama import Llama, LlamaConfig
+from litdraft.protocols import Tree
 
 ROWS = 512  # tokens a pass at most: longer texts are read piece by piece
 
@@ -40,6 +41,7 @@ class FusedCache:
         self.keys_LBHn = torch.zeros(*heads, slots * up(width, IN), dtype=dtype)
         self.values_LBHn = torch.zeros(*heads, slots * up(width, OUT), dtype=dtype)
         self.length_B = torch.zeros(rows, dtype=torch.long)
+        self.slots = slots
 
     def limit_slots(self, slots: int) -> None:
         """Nothing to do: the step looks no further than a row is long."""
@@ -50,9 +52,36 @@ class FusedCache:
         self.values_LBHn = self.values_LBHn[:, rows_n]
         self.length_B = self.length_B[rows_n]
 
-    def keep(self, count_B: Tensor) -> None:
-        """Advance each row by the first count_B of the tokens just read."""
+    def keep(self, count_B: Tensor, path_BP: Tensor | None = None) -> None:
+        """Advance each row by count_B of the tokens just read, as `networks.cache.Slots.keep`."""
+        if path_BP is not None:
+            self._gather_path(path_BP)
         self.length_B += count_B
+
+    def _gather_path(self, path_BP: Tensor) -> None:
+        """Move the entries of a path to the front of the pass, in every layer; the orders are those
+        of `attend` in native/llama.cpp."""
+        rows_B1 = torch.arange(len(path_BP))[:, None]
+        from_BP = self.length_B[:, None] + path_BP
+        to_BP = self.length_B[:, None] + torch.arange(path_BP.shape[1])
+        pair = 4 // self.keys_LBHn.element_size()
+        layers, rows, heads, _ = self.keys_LBHn.shape
+        slots = self.slots
+        keys = self.keys_LBHn.view(layers, rows, heads, slots // OUT, -1, OUT, pair)
+        keys[:, rows_B1, :, to_BP // OUT, :, to_BP % OUT] = keys[
+            :, rows_B1, :, from_BP // OUT, :, from_BP % OUT
+        ]
+        values = self.values_LBHn.view(layers, rows, heads, slots // IN, -1, IN // pair, OUT, pair)
+
+        def value_index(slot_BP: Tensor) -> tuple[Any, ...]:
+            inside_BP = slot_BP % IN
+            every = slice(None)
+            return (
+                every, rows_B1, every, slot_BP // IN, every, inside_BP // pair, every,
+                inside_BP % pair,
+            )  # fmt: skip
+
+        values[value_index(to_BP)] = values[value_index(from_BP)]
 
 
 class FusedLlama(nn.Module):
@@ -99,12 +128,16 @@ class FusedLlama(nn.Module):
         return FusedCache(self.config, rows, capacity, self.dtype)
 
     def forward(
-        self, tokens_BP: Tensor, cache: FusedCache | None = None, taps: tuple[int, ...] = ()
+        self,
+        tokens_BP: Tensor,
+        cache: FusedCache | None = None,
+        taps: tuple[int, ...] = (),
+        tree: Tree | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """hidden_BPD after the final norm, and the residual streams after the tapped layers."""
         rows, count = tokens_BP.shape
-        if cache is not None and rows * count <= ROWS:
-            return self._read(tokens_BP, cache, cache.length_B, taps)
+        if cache is not None and (tree is not None or rows * count <= ROWS):
+            return self._read(tokens_BP, cache, cache.length_B, taps, tree)
         # A long text, or one without a cache: some rows, and of those some tokens, at a time.
         cache = cache or self.allocate(rows, count)
         some = max(1, ROWS // rows)
@@ -116,11 +149,18 @@ class FusedLlama(nn.Module):
         return hidden_BPD, torch.cat([tap for _, tap in pieces], 1) if taps else None  # type: ignore[misc]
 
     def _read(
-        self, tokens_BP: Tensor, cache: FusedCache, length_B: Tensor, taps: tuple[int, ...]
+        self,
+        tokens_BP: Tensor,
+        cache: FusedCache,
+        length_B: Tensor,
+        taps: tuple[int, ...],
+        tree: Tree | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         hidden_BPD, taps_BPC = torch.ops.litdraft.read.default(
             self.weights, self.shape, self.config.norm_eps, self.norms_nD, self.rotary_2TE,
             tokens_BP, length_B, cache.keys_LBHn, cache.values_LBHn, sorted(taps),
+            None if tree is None else tree.depth_BP,
+            None if tree is None else tree.ancestors_BPP,
         )  # fmt: skip
         return hidden_BPD, taps_BPC if taps else None
 
@@ -136,7 +176,7 @@ class FusedLlama(nn.Module):
     def argmax(self, hidden_nD: Tensor) -> Tensor:
         """tokens_n of the largest logit; the logits themselves are never written down."""
         flat_nD = hidden_nD.reshape(-1, hidden_nD.shape[-1]).float()
-        best: Tensor = torch.ops.litdraft.best.default(self.head, self.config.vocabulary, flat_nD)
+        best: Tensor = torch.ops.litdraft.argmax.default(self.head, self.config.vocabulary, flat_nD)
         return best.view(hidden_nD.shape[:-1])
 
     def unembed_subset(self, vocabulary_U: Tensor) -> Callable[[Tensor], Tensor]:

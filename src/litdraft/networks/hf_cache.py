@@ -10,8 +10,8 @@ there is no table of architectures.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import torch
 import transformers
@@ -20,11 +20,21 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from litdraft.networks.cache import Slots
+from litdraft.networks.cache import Layout, Slots
+from litdraft.protocols import Tree
 
 FAST = "litdraft"  # attention by torch's one function
 OWN = "litdraft_own"  # as a model writes it itself
 BY_HAND = ("softcap", "s_aux", "position_bias")  # what torch's attention cannot do
+
+
+class PassLayout(NamedTuple):
+    """What a model's mask function is asked about: the positions of the pass's tokens and, of a
+    tree, those of the keys in every slot (elsewhere a slot is its position) and who sees whom."""
+
+    queries_BP: Tensor
+    keys_BT: Tensor | None
+    tree_B1PT: Tensor | None
 
 
 class HFCache(Slots, transformers.Cache):  # type: ignore[misc]
@@ -35,11 +45,16 @@ class HFCache(Slots, transformers.Cache):  # type: ignore[misc]
         transformers.Cache.__init__(self, layers=[])
         Slots.__init__(self, rows, capacity, device)
         self._stored: dict[tuple[int, int], Tensor] = {}
-        self._positions_BP = self.length_B[:, None]
+        self._layout = PassLayout(self.length_B[:, None], None, None)
 
-    def place(self, count: int) -> tuple[Tensor, Tensor]:
-        self._positions_BP, mask_B1PT = super().place(count)
-        return self._positions_BP, mask_B1PT
+    def layout(self, count: int, tree: Tree | None = None) -> Layout:
+        layout = super().layout(count, tree)
+        if tree is None:
+            self._layout = PassLayout(layout.positions_BP, None, None)
+        else:
+            keys_BT = layout.key_positions_BT()
+            self._layout = PassLayout(layout.positions_BP, keys_BT, layout.mask_B1PT)
+        return layout
 
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: Any, **__: Any
@@ -57,14 +72,14 @@ class HFCache(Slots, transformers.Cache):  # type: ignore[misc]
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """How many slots a pass can see beside its own: what models with a bias for each key,
         instead of positions, need to know."""
-        return self._within - self._positions_BP.shape[1]
+        return self._limit - self._layout.queries_BP.shape[1]
 
     def get_mask_sizes(self, query_length: int, layer_idx: int) -> tuple[int, int]:
-        return self._within, 0
+        return self._limit, 0
 
     def get_query_offset(self, layer_idx: int = 0) -> Any:
-        """positions_BP, which a mask's maker hands through to `_seen`."""
-        return self._positions_BP
+        """The pass's layout, which a mask's maker hands through to `_mask`."""
+        return self._layout
 
     def get_max_length(self, layer_idx: int | None = None) -> int:
         return len(self._slots_T)
@@ -74,19 +89,22 @@ class HFCache(Slots, transformers.Cache):  # type: ignore[misc]
         for name, stored_BTHE in self._stored.items():
             self._stored[name] = stored_BTHE[rows_n.to(stored_BTHE.device)]
 
+    def _stored_tensors(self) -> Iterator[Tensor]:
+        yield from self._stored.values()
 
-def _seen(
+
+def _mask(
     batch_size: int,
     q_length: int,
     kv_length: int,
-    q_offset: int | Tensor = 0,
+    q_offset: int | Tensor | PassLayout = 0,
     kv_offset: int = 0,
     mask_function: Callable[..., Tensor] = lambda row, head, query, key: key <= query,
     device: torch.device | str = "cpu",
     **rest: Any,
 ) -> Tensor | None:
     """mask_B1PT for the positions of an HFCache; without one, transformers' own."""
-    if not isinstance(q_offset, Tensor):
+    if not isinstance(q_offset, PassLayout):
         mask_B1PT: Tensor | None = sdpa_mask(
             batch_size,
             q_length,
@@ -98,20 +116,24 @@ def _seen(
             **rest,
         )
         return mask_B1PT
+    queries_BP, keys_BT, tree_B1PT = q_offset
     rows_B111 = torch.arange(batch_size, device=device)[:, None, None, None]
     heads_1111 = torch.zeros((1, 1, 1, 1), dtype=torch.long, device=device)
-    seen_B1PT = mask_function(
-        rows_B111, heads_1111, q_offset[:, None, :, None], torch.arange(kv_length, device=device)
-    )
-    return seen_B1PT.expand(batch_size, -1, q_length, kv_length)
+    keys = torch.arange(kv_length, device=device)
+    if keys_BT is not None:
+        keys = keys_BT.to(device)[:, None, None]
+    queries_B1P1 = queries_BP.to(device)[:, None, :, None]
+    seen_B1PT = mask_function(rows_B111, heads_1111, queries_B1P1, keys)
+    seen_B1PT = seen_B1PT.expand(batch_size, -1, q_length, kv_length)
+    return seen_B1PT if tree_B1PT is None else seen_B1PT & tree_B1PT.to(device)
 
 
-def _added(
+def _additive_mask(
     *sizes: Any, dtype: torch.dtype = torch.float32, use_vmap: bool = False, **rest: Any
 ) -> Tensor | None:
     """The same as a number to add: zero, or the lowest there is."""
     rest["allow_is_causal_skip"] = False
-    return _additive(_seen(*sizes, **rest), dtype)
+    return _additive(_mask(*sizes, **rest), dtype)
 
 
 def _additive(mask_B1PT: Tensor | None, dtype: torch.dtype) -> Tensor | None:
@@ -137,17 +159,17 @@ def _attend(
             module, query, key, value, attention_mask, **asked
         )
         return attended
-    if attention_mask is None:  # which says causal; only without a cache
-        place_P = torch.arange(query.shape[2], device=query.device)
-        attention_mask = (place_P <= place_P[:, None])[None, None]
+    if attention_mask is None:  # which means causal; only without a cache
+        index_P = torch.arange(query.shape[2], device=query.device)
+        attention_mask = (index_P <= index_P[:, None])[None, None]
     by_hand = sys.modules[type(module).__module__].eager_attention_forward
-    told: tuple[Tensor, Tensor] = by_hand(
+    by_hand_result: tuple[Tensor, Tensor] = by_hand(
         module, query, key, value, _additive(attention_mask, query.dtype), **asked
     )
-    return told
+    return by_hand_result
 
 
 for name in (FAST, OWN):
     ALL_ATTENTION_FUNCTIONS.register(name, _attend)
-ALL_MASK_ATTENTION_FUNCTIONS.register(FAST, _seen)
-ALL_MASK_ATTENTION_FUNCTIONS.register(OWN, _added)
+ALL_MASK_ATTENTION_FUNCTIONS.register(FAST, _mask)
+ALL_MASK_ATTENTION_FUNCTIONS.register(OWN, _additive_mask)

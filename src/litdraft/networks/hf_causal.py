@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from litdraft.errors import UserError
 from litdraft.networks.hf_cache import FAST, OWN, HFCache
+from litdraft.protocols import Tree
+
+SLOTS = 64  # of the cache of a trial
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class HFCausal(nn.Module):
         blocks = _blocks(model.get_decoder() or self.backbone, layers)
         self.config = Sizes(head.shape[0], head.shape[1], len(blocks), context)
         # What follows is outside of the module registry: it is the model's, and saved once.
-        self.__dict__.update(_blocks=blocks, _said=_Said())
+        self.__dict__.update(_blocks=blocks, _given=_GivenHidden())
         self.__dict__["_unembedding"] = self._standing_in(head=None)
         some_nD = torch.linspace(-99, 99, 2 * head.shape[1], dtype=self.dtype, device=head.device)
         self._plain = self._is_plain(some_nD.view(2, -1))
@@ -79,11 +83,12 @@ class HFCausal(nn.Module):
         cache: HFCache | None = None,
         taps: tuple[int, ...] = (),
         start_BP: Tensor | None = None,
+        tree: Tree | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """hidden_BPD after the final norm, and the residual streams after the tapped layers; as
-        `models.llama.Llama.read`."""
+        `networks.llama.Llama.forward`."""
         if cache is not None:
-            positions_BP, _ = cache.place(tokens_BP.shape[1])
+            positions_BP = cache.layout(tokens_BP.shape[1], tree).positions_BP
         else:
             positions_BP = torch.arange(tokens_BP.shape[1], device=tokens_BP.device)[None]
             positions_BP = positions_BP.expand_as(tokens_BP)
@@ -94,12 +99,33 @@ class HFCausal(nn.Module):
                 positions_BP = positions_BP - start_BP
         placed = {"position_ids": positions_BP} if self._positioned else {}
         with self._tapped(taps) as tapped:
-            told = self.backbone(
+            output = self.backbone(
                 input_ids=tokens_BP, past_key_values=cache, use_cache=cache is not None, **placed
             )
-        hidden_BPD = told[0].to(tokens_BP.device)  # a model may be spread over several
+        hidden_BPD = output[0].to(tokens_BP.device)  # a model may be spread over several
         parts = [tapped[tap].to(hidden_BPD.device) for tap in sorted(taps)]
         return hidden_BPD, torch.cat(parts, -1) if parts else None
+
+    @functools.cached_property
+    @torch.no_grad()
+    def trees(self) -> bool:
+        """Whether it can read draft trees. Architectures are not listed anywhere, they are tried:
+        behind three tokens of text, two children of the unread token and a grandchild."""
+        tokens_1P = torch.arange(3, 10, device=self.device)[None] % self.config.vocabulary
+        text_1P, root_11, children_12, grandchild_11 = tokens_1P.split((3, 1, 2, 1), 1)
+        hidden = []
+        for drafts_1P, parents in (
+            (torch.cat((children_12, grandchild_11), 1), [[-1, -1, 1]]),
+            (torch.cat((children_12[:, 1:], grandchild_11), 1), None),
+        ):
+            cache = self.allocate(1, min(SLOTS, self.config.context))
+            self.forward(text_1P, cache)
+            cache.keep(cache.length_B + text_1P.shape[1])
+            tree = None if parents is None else Tree.of(torch.tensor(parents, device=self.device))
+            hidden.append(self.forward(torch.cat((root_11, drafts_1P), 1), cache, tree=tree)[0])
+        in_tree_D, in_chain_D = hidden[0][0, -1], hidden[1][0, -1]
+        apart = (in_tree_D - in_chain_D).abs().max() / in_chain_D.abs().max()
+        return bool(apart < 32 * torch.finfo(self.dtype).eps ** 0.75)
 
     def embed(self, tokens: Tensor) -> Tensor:
         embedded: Tensor = self.model.get_input_embeddings()(tokens)
@@ -115,8 +141,8 @@ class HFCausal(nn.Module):
     @torch.no_grad()
     def _is_plain(self, some_nD: Tensor) -> bool:
         """Whether logits are the head's own, as most are: a third of a millisecond less a pass."""
-        told_nV: Tensor = self.model.get_output_embeddings()(some_nD)
-        return torch.equal(self._through(self.__dict__["_unembedding"], some_nD), told_nV)
+        logits_nV: Tensor = self.model.get_output_embeddings()(some_nD)
+        return torch.equal(self._through(self.__dict__["_unembedding"], some_nD), logits_nV)
 
     def argmax(self, hidden_nD: Tensor) -> Tensor:
         return self.unembed(hidden_nD).argmax(-1)
@@ -141,19 +167,19 @@ class HFCausal(nn.Module):
         """The model, sharing everything but its backbone (and its head)."""
         model = copy.copy(self.model)
         model.__dict__.pop("forward", None)  # accelerate's, bound to the model that is copied
-        model._modules = {**model._modules, self._backbone: self.__dict__["_said"]}
+        model._modules = {**model._modules, self._backbone: self.__dict__["_given"]}
         if head is not None:
             model.set_output_embeddings(head)
         return model
 
     def _through(self, model: Any, hidden_nD: Tensor) -> Tensor:
-        said = self.__dict__["_said"]
+        given = self.__dict__["_given"]
         shape = hidden_nD.shape
-        said.hidden = hidden_nD.reshape(1, -1, shape[-1])
+        given.hidden = hidden_nD.reshape(1, -1, shape[-1])
         try:
             logits: Tensor = model(use_cache=False).logits
         finally:
-            said.hidden = None
+            given.hidden = None
         return logits.reshape(*shape[:-1], -1).to(hidden_nD.device)
 
     @contextlib.contextmanager
@@ -182,13 +208,13 @@ class HFCausal(nn.Module):
                 each.remove()
 
 
-class _Said(nn.Module):
-    """Stands in for a backbone: what it said is given."""
+class _GivenHidden(nn.Module):
+    """Stands in for a backbone: its output is given."""
 
     hidden: Tensor | None = None
 
     @property
-    def decoder(self) -> _Said:
+    def decoder(self) -> _GivenHidden:
         """Some models ask a part of their backbone."""
         return self
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from litdraft.networks.cache import StaticCache
 from litdraft.networks.unembedding import Unembedding
+from litdraft.protocols import Tree
 
 
 @dataclass(frozen=True)
@@ -167,17 +168,19 @@ class Llama(Unembedding):
         cache: StaticCache | None = None,
         taps: tuple[int, ...] = (),
         start_BP: Tensor | None = None,
+        tree: Tree | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """hidden_BPD after the final norm, and the residual streams after the tapped layers.
 
-        With a cache the tokens stand behind what it holds, row by row; the cache does not advance.
-        start_BP says where each token's own text begins in a packed row (without a cache).
+        With a cache the tokens come after what it holds, row by row, as a chain or a tree; the
+        cache does not advance. start_BP is where each token's own text begins in a packed row
+        (without a cache).
         """
         x_BPD = self.embed(tokens_BP)
         if cache is None:
-            positions_BP, mask = _place(tokens_BP, start_BP)
+            positions_BP, mask = _positions_and_mask(tokens_BP, start_BP)
         else:
-            positions_BP, mask = cache.place(tokens_BP.shape[1])
+            positions_BP, mask, _ = cache.layout(tokens_BP.shape[1], tree)
         cos_BP1E, sin_BP1E = (
             F.embedding(positions_BP, table_TE)[:, :, None]
             for table_TE in (self.cos_TE, self.sin_TE)
@@ -190,11 +193,11 @@ class Llama(Unembedding):
         return self.norm(x_BPD), torch.cat(tapped, -1) if tapped else None
 
 
-def _place(tokens_BP: Tensor, start_BP: Tensor | None) -> tuple[Tensor, Tensor | None]:
+def _positions_and_mask(tokens_BP: Tensor, start_BP: Tensor | None) -> tuple[Tensor, Tensor | None]:
     """Positions, and the mask that keeps packed texts from reading each other; None is causal."""
-    place_BP = torch.arange(tokens_BP.shape[1], device=tokens_BP.device)[None]
+    index_BP = torch.arange(tokens_BP.shape[1], device=tokens_BP.device)[None]
     if start_BP is None:
-        return place_BP, None
-    key_BPT = place_BP[:, None]
-    mask_BPT = (start_BP[:, :, None] <= key_BPT) & (key_BPT <= place_BP[:, :, None])
-    return place_BP - start_BP, mask_BPT[:, None]
+        return index_BP, None
+    key_BPT = index_BP[:, None]
+    mask_BPT = (start_BP[:, :, None] <= key_BPT) & (key_BPT <= index_BP[:, :, None])
+    return index_BP - start_BP, mask_BPT[:, None]

@@ -16,9 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from litdraft.errors import UserError
+from litdraft.networks.cache import Layout
 from litdraft.networks.t5_blocks import DecoderBlock, EncoderBlock, PositionBias, T5Config
 from litdraft.networks.t5_cache import SourceKeys, T5Cache
 from litdraft.networks.unembedding import Unembedding
+from litdraft.protocols import Tree
 
 
 class T5(Unembedding):
@@ -76,6 +78,7 @@ class T5(Unembedding):
         cache: T5Cache | None = None,
         taps: tuple[int, ...] = (),
         prompt_B: Tensor | None = None,
+        tree: Tree | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """hidden_BPD after the final norms, and the decoder's residual streams after the tapped
         layers (over the source: the encoder's hidden states).
@@ -85,19 +88,19 @@ class T5(Unembedding):
         """
         if prompt_B is None:
             assert cache is not None
-            place = cache.place(tokens_BP.shape[1])
-            return self._decode(tokens_BP, place, cache.source, taps, cache.write)
+            layout = cache.layout(tokens_BP.shape[1], tree)
+            return self._decode(tokens_BP, layout, cache.source, taps, cache.write)
         encoded_BSD, source = self._encode(tokens_BP, prompt_B - 1)
         length = tokens_BP.shape[1]
         if cache is not None:  # the start token alone
             cache.begin(source)
-            place, write = cache.place(1), cache.write
+            layout, write = cache.layout(1), cache.write
         else:
-            place, write = _causal(max(length - source.least, 1), self.device), None
-        own_BP = (source.length_B[:, None] + place[0]).clamp_max(length - 1)
+            layout, write = _causal(max(length - source.least, 1), self.device), None
+        own_BP = (source.length_B[:, None] + layout.positions_BP).clamp_max(length - 1)
         if cache is not None:
             source = cache.source
-        hidden, tapped = self._decode(tokens_BP.gather(1, own_BP), place, source, taps, write)
+        hidden, tapped = self._decode(tokens_BP.gather(1, own_BP), layout, source, taps, write)
         hidden_BPD = _joined(encoded_BSD, hidden, source.length_B, length)
         if tapped is None:
             return hidden_BPD, None
@@ -112,10 +115,10 @@ class T5(Unembedding):
                 f"a source of {most if least else 0} tokens was given, but the encoder reads 1 to "
                 f"{self.config.limit}: shorten it, or give data.truncate=left or right"
             )
-        place_S = torch.arange(most, device=tokens_BP.device)
-        mask_B11S = (place_S < length_B[:, None])[:, None, None]
+        index_S = torch.arange(most, device=tokens_BP.device)
+        mask_B11S = (index_S < length_B[:, None])[:, None, None]
         x_BSD = self.embed(tokens_BP[:, :most])
-        bias_BHSS = self.encoder_bias(place_S[None], mask_B11S)
+        bias_BHSS = self.encoder_bias(Layout(index_S[None], mask_B11S))
         for block in self.encoder:
             x_BSD = block(x_BSD, bias_BHSS)
         x_BSD = self.encoder_norm(x_BSD)
@@ -125,13 +128,13 @@ class T5(Unembedding):
     def _decode(
         self,
         tokens_BP: Tensor,
-        place: tuple[Tensor, Tensor],
+        layout: Layout,
         source: SourceKeys,
         taps: tuple[int, ...],
         write: Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]] | None,
     ) -> tuple[Tensor, Tensor | None]:
-        """`place`: positions_BP, and mask_B1PT of who may see whom; `write` as `T5Cache.write`."""
-        x_BPD, bias_BHPT = self.embed(tokens_BP), self.decoder_bias(*place)
+        """`write` as `T5Cache.write`."""
+        x_BPD, bias_BHPT = self.embed(tokens_BP), self.decoder_bias(layout)
         tapped = [x_BPD] if 0 in taps else []
         for layer, block in enumerate(self.decoder):
             store = None if write is None else functools.partial(write, layer)
@@ -145,17 +148,17 @@ class T5(Unembedding):
         return hidden_nD * self.config.width**-0.5 if self.config.scaled else hidden_nD
 
 
-def _causal(count: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """positions_1P, and mask_11PP: a token sees what stands before it, and itself."""
-    place_P = torch.arange(count, device=device)
-    return place_P[None], (place_P <= place_P[:, None])[None, None]
+def _causal(count: int, device: torch.device) -> Layout:
+    """A whole text: a token sees what comes before it, and itself."""
+    index_P = torch.arange(count, device=device)
+    return Layout(index_P[None], (index_P <= index_P[:, None])[None, None])
 
 
 def _joined(encoded_BSC: Tensor, decoded_BPC: Tensor, source_B: Tensor, length: int) -> Tensor:
-    """Rows of `length` positions again: over the source what was encoded, behind it decoded."""
-    place_BT = torch.arange(length, device=source_B.device) - source_B[:, None]
-    index_BT1 = place_BT.clamp(0, decoded_BPC.shape[1] - 1)[..., None]
-    behind_BTC = decoded_BPC.gather(1, index_BT1.expand(-1, -1, decoded_BPC.shape[2]))
+    """Rows of `length` positions again: encoded over the source, decoded after it."""
+    offset_BT = torch.arange(length, device=source_B.device) - source_B[:, None]
+    index_BT1 = offset_BT.clamp(0, decoded_BPC.shape[1] - 1)[..., None]
+    decoded_BTC = decoded_BPC.gather(1, index_BT1.expand(-1, -1, decoded_BPC.shape[2]))
     repeats = decoded_BPC.shape[2] // encoded_BSC.shape[2]  # of tapped layers
     source_BTC = F.pad(encoded_BSC, (0, 0, 0, length - encoded_BSC.shape[1])).repeat(1, 1, repeats)
-    return torch.where((place_BT < 0)[..., None], source_BTC, behind_BTC)
+    return torch.where((offset_BT < 0)[..., None], source_BTC, decoded_BTC)

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from litdraft.errors import UserError
+from litdraft.networks.cache import Layout
 from litdraft.protocols import EncoderDecoderLayout
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -103,12 +104,12 @@ class PositionBias(nn.Module):
         table_R = bucket_table(self.buckets, self.reach, self.both_ways)
         self.register_buffer("table_R", table_R.to(self.weight.device), persistent=False)
 
-    def forward(self, positions_BP: Tensor, mask_B1PT: Tensor) -> Tensor:
-        """bias_BHPT towards positions 0..T-1, minus infinity where the mask is False."""
-        key_T = torch.arange(mask_B1PT.shape[-1], device=positions_BP.device)
-        distance_BPT = (key_T - positions_BP[..., None]).clamp(-self.reach, self.reach)
+    def forward(self, layout: Layout) -> Tensor:
+        """bias_BHPT towards the keys in slots 0..T-1, minus infinity where the mask is False."""
+        distance_BPT = layout.key_positions_BT()[:, None] - layout.positions_BP[..., None]
+        distance_BPT = distance_BPT.clamp(-self.reach, self.reach)
         bias_BPTH = F.embedding(self.table_R[distance_BPT + self.reach], self.weight)
-        return bias_BPTH.permute(0, 3, 1, 2).masked_fill(~mask_B1PT, -math.inf)
+        return bias_BPTH.permute(0, 3, 1, 2).masked_fill(~layout.mask_B1PT, -math.inf)
 
 
 def attended(q_BPHE: Tensor, k_BTHE: Tensor, v_BTHE: Tensor, mask: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -44,7 +45,7 @@ class T5Cache(Slots):
 
     def __init__(self, rows: int, capacity: int, device: torch.device) -> None:
         super().__init__(rows, capacity, device)
-        self._before = 0  # tokens before the slots, as `within` counts
+        self._before = 0  # tokens before the slots, as `limit_slots` counts
 
     def begin(self, source: SourceKeys) -> None:
         """Take in the sources; the rows' lengths stand behind them once `keep` says so."""
@@ -52,8 +53,8 @@ class T5Cache(Slots):
         self._before, keys_BSHE = source.most, source.layers[0][0]
         # No row has more slots than there is room behind the shortest source.
         self._slots_T = self._slots_T[: round_up(len(self._slots_T) - source.least)]
-        self._within = len(self._slots_T)
-        shape = (len(source.layers), len(keys_BSHE), self._within, *keys_BSHE.shape[2:])
+        self._limit = len(self._slots_T)
+        shape = (len(source.layers), len(keys_BSHE), self._limit, *keys_BSHE.shape[2:])
         self.keys_LBTHE, self.values_LBTHE = keys_BSHE.new_zeros(shape), keys_BSHE.new_zeros(shape)
 
     def _filled_B(self) -> Tensor:
@@ -72,3 +73,7 @@ class T5Cache(Slots):
         self.source = select(self.source, rows_n)
         self.keys_LBTHE = self.keys_LBTHE[:, rows_n]
         self.values_LBTHE = self.values_LBTHE[:, rows_n]
+
+    def _stored_tensors(self) -> Iterator[Tensor]:
+        yield from self.keys_LBTHE
+        yield from self.values_LBTHE

@@ -16,9 +16,9 @@ teacher row at s serves every pair (t = s - j, j), and everything in training is
 """
 
 from litdraft.protocols.batch import Teacher, TrainingBatch
-from litdraft.protocols.context import Context, Observation, select
+from litdraft.protocols.context import Context, Observation, pass_path, select
 from litdraft.protocols.drafter import Drafter, Needs
-from litdraft.protocols.proposal import GreedyTokens, Proposal, Verdict, place_in
+from litdraft.protocols.proposal import GreedyTokens, Proposal, Verdict, vocabulary_index
 from litdraft.protocols.target import (
     Cache,
     EncoderDecoderLayout,
@@ -46,6 +46,7 @@ __all__ = [
     "Tree",
     "Verdict",
     "encoder_kwargs",
-    "place_in",
+    "pass_path",
     "select",
+    "vocabulary_index",
 ]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from litdraft.errors import UserError
 from litdraft.protocols.batch import Teacher, TrainingBatch
 from litdraft.protocols.context import Context, Observation
-from litdraft.protocols.proposal import Proposal, place_in
+from litdraft.protocols.proposal import Proposal, vocabulary_index
 from litdraft.protocols.target import EncoderDecoderLayout, Target
 from litdraft.sampling import Sampling
 
@@ -161,7 +161,7 @@ class Drafter(nn.Module, ABC):
         states_BSKC, labels_BS = self.states(batch), batch.tokens_BT[:, 1:]
         rows, places, columns = states_BSKC.shape[:3]
         probs_BSK = states_BSKC.new_zeros(rows, places, batch.k)
-        place_BS = place_in(self.vocabulary_U, labels_BS)
+        place_BS = vocabulary_index(self.vocabulary_U, labels_BS)
         for row in range(rows):
             place_S1 = place_BS[row, :, None]
             for j in range(batch.k):

@@ -9,25 +9,29 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from litdraft.protocols.tree import Tree
+
 
 @dataclass(frozen=True)
 class EncoderDecoderLayout:
     """An encoder-decoder's text as one row: a source of up to `limit` tokens, which the encoder
-    reads at once, then the decoder's `start` token, then what the decoder writes. The prompt is all
-    up to the start token, that included; so whatever reads a row's own text may look into the
-    source."""
+    reads at once, then the decoder's `start` token, then what the decoder writes. The prompt is
+    everything up to and including the start token; so a drafter that searches a row's own text also
+    searches the source."""
 
     start: int
     limit: int
 
 
 def encoder_kwargs(
-    encoder_decoder: EncoderDecoderLayout | None, start_BP: Tensor | None, prompt_B: Tensor | None
+    encoder_decoder: EncoderDecoderLayout | None,
+    start_BP: Tensor | None,
+    prompt_B: Tensor | None,
 ) -> dict[str, Tensor]:
-    """What a model is told beside tokens, as keywords: not every one knows of packed rows, and only
-    those that have `sides` of prompts."""
-    told = {"start_BP": start_BP, "prompt_B": None if encoder_decoder is None else prompt_B}
-    return {name: values for name, values in told.items() if values is not None}
+    """The keywords that a network takes beside tokens: not every one can read packed rows, and only
+    an encoder-decoder needs to know how long prompts are."""
+    given = {"start_BP": start_BP, "prompt_B": None if encoder_decoder is None else prompt_B}
+    return {name: values for name, values in given.items() if values is not None}
 
 
 @dataclass(frozen=True)
@@ -41,21 +45,19 @@ class TargetSpec:
     context: int
     bos: int | None
     eos: tuple[int, ...]
-    fingerprint: str = ""  # of its weights: what was written by another target is not its own
-    shape: Mapping[str, Any] | None = None  # where it is a Llama: the sizes of `models.llama`
-    encoder_decoder: EncoderDecoderLayout | None = None  # where it is an encoder-decoder
+    fingerprint: str = ""  # a hash of its weights, for the keys of caches
+    shape: Mapping[str, Any] | None = None  # of a Llama: the sizes of `networks.llama`
+    encoder_decoder: EncoderDecoderLayout | None = None  # of an encoder-decoder
 
     def facts(self) -> dict[str, Any]:
         """Plain data that tells targets apart; their sizes are in the fingerprint."""
-        told = {part.name: getattr(self, part.name) for part in fields(self)}
-        shown = {
-            name: value for name, value in told.items() if name not in ("shape", "encoder_decoder")
-        }
-        return (
-            shown
-            if self.encoder_decoder is None
-            else {**shown, "encoder_decoder": asdict(self.encoder_decoder)}
-        )
+        names = [
+            part.name for part in fields(self) if part.name not in ("shape", "encoder_decoder")
+        ]
+        facts = {name: getattr(self, name) for name in names}
+        if self.encoder_decoder is not None:
+            facts["encoder_decoder"] = asdict(self.encoder_decoder)
+        return facts
 
 
 @dataclass(frozen=True)
@@ -71,16 +73,17 @@ class Cache(Protocol):
 
     length_B: Tensor
 
-    def keep(self, count_B: Tensor) -> None:
-        """Advance each row by the first count_B of the tokens just read; forget the others."""
+    def keep(self, count_B: Tensor, path_BP: Tensor | None = None) -> None:
+        """Advance each row by count_B of the tokens just read and forget the others: the first ones
+        of a chain, or those along path_BP through a tree (indices within the pass, root first)."""
 
     def limit_slots(self, slots: int) -> None:
-        """A promise, until the next call of this: no row reaches beyond so many slots, nor further
-        behind its prompt than the row of the longest prompt may. So a short context need not pay
-        for the room of a long one."""
+        """A promise, until the next call: no row reaches beyond so many slots, nor further after
+        its prompt than the row of the longest prompt may. So a short context need not pay for the
+        capacity of a long one."""
 
     def select(self, rows_n: Tensor) -> None:
-        """Go on with these rows alone, in this order."""
+        """Continue with these rows alone, in this order."""
 
 
 class Target(Protocol):
@@ -105,17 +108,20 @@ class Target(Protocol):
         taps: tuple[int, ...] = (),
         start_BP: Tensor | None = None,
         prompt_B: Tensor | None = None,
+        tree: Tree | None = None,
     ) -> TargetOutput:
-        """Read tokens behind what the cache holds (without one: from position 0, causally).
+        """Read tokens after what the cache holds (without one: from position 0, causally).
 
         The cache does not advance; its `keep` does. taps are residual streams after layer i,
-        0 = the embeddings, concatenated along C. start_BP, for training without a cache, says
-        where each token's own text begins in a packed row: texts do not read each other.
+        0 = the embeddings, concatenated along C. With a cache the tokens may form a draft tree: a
+        token's position is then the row's length plus its depth, and it sees the text and its
+        ancestors. start_BP, for training without a cache, is where each token's own text begins in
+        a packed row: texts do not read each other.
 
-        prompt_B is given with whatever begins at position 0, and says how much of it is prompt. An
-        encoder-decoder must hear it (see `Sides`): its encoder reads all but the last of those
-        tokens, and hidden states there are the encoder's last, as are the taps. With an empty cache
-        the prompts alone are read, and what stands behind them is padding.
+        prompt_B is given with whatever begins at position 0, and is how much of it is prompt. An
+        encoder-decoder needs it (see `EncoderDecoderLayout`): its encoder reads all but the last of
+        those tokens, and hidden states there are the encoder's last, as are the taps. With an empty
+        cache the prompts alone are read, and what follows them is padding.
         """
 
     def embed(self, tokens: Tensor) -> Tensor: ...
@@ -138,6 +144,10 @@ class Target(Protocol):
     @property
     def packs(self) -> bool:
         """Whether it can read packed rows."""
+
+    @property
+    def trees(self) -> bool:
+        """Whether it can read draft trees."""
 
     @property
     def packed(self) -> tuple[Tensor, Tensor] | None:

@@ -13,7 +13,14 @@ from litdraft.errors import UserError
 from litdraft.native.build import fastest_dtype, usable
 from litdraft.networks.cache import round_up
 from litdraft.networks.memory_format import by_columns
-from litdraft.protocols import Cache, EncoderDecoderLayout, TargetOutput, TargetSpec, encoder_kwargs
+from litdraft.protocols import (
+    Cache,
+    EncoderDecoderLayout,
+    TargetOutput,
+    TargetSpec,
+    Tree,
+    encoder_kwargs,
+)
 
 
 class Frozen:
@@ -26,6 +33,10 @@ class Frozen:
 
     @property
     def packs(self) -> bool:
+        return True
+
+    @property
+    def trees(self) -> bool:
         return True
 
     def __init__(
@@ -81,9 +92,16 @@ class Frozen:
         taps: tuple[int, ...] = (),
         start_BP: Tensor | None = None,
         prompt_B: Tensor | None = None,
+        tree: Tree | None = None,
     ) -> TargetOutput:
-        beside = encoder_kwargs(self.spec.encoder_decoder, start_BP, prompt_B)
-        return TargetOutput(*self.model.forward(tokens_BP, cache, taps, **beside))
+        extra: dict[str, Any] = encoder_kwargs(self.spec.encoder_decoder, start_BP, prompt_B)
+        if tree is not None:
+            if not self.trees:
+                raise UserError(
+                    f"{self.spec.name} cannot read draft trees: use a drafter of chains"
+                )
+            extra["tree"] = tree
+        return TargetOutput(*self.model.forward(tokens_BP, cache, taps, **extra))
 
     def embed(self, tokens: Tensor) -> Tensor:
         embedded: Tensor = self.model.embed(tokens)

@@ -23,6 +23,11 @@ class HFCausalTarget(Frozen):
         packs: bool = self.model.packs
         return packs
 
+    @property
+    def trees(self) -> bool:
+        trees: bool = self.model.trees
+        return trees
+
     @classmethod
     def open(
         cls,

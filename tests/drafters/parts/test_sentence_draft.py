@@ -39,12 +39,12 @@ def test_the_native_draft_is_the_draft(shape: dict[str, Any], rows: int) -> None
             drafter.gate = Gate(0.7, 0.3, threshold, running) if threshold else None
             memory_BM, token_B = torch.randn(rows, size).tanh(), torch.randint(0, 24, (rows,))
             memory = Memory(memory_BM, [])
-            tokens_BK, valid_BK = drafter._stepped(memory, token_B, K)
+            tokens_BN, valid_BN = drafter._stepped(memory, token_B, K)
             told = native(memory_BM, token_B, K, drafter.gate)
-            assert torch.equal(told.tokens_BK, tokens_BK)
-            assert torch.equal(told.valid_BK, valid_BK)
+            assert torch.equal(told.tokens_BN, tokens_BN)
+            assert torch.equal(told.valid_BN, valid_BN)
             assert (told.behind_BPM - torch.stack(memory.behind, 1)).abs().max() < 1e-5
-            ended += tokens_BK.shape[1] < K
+            ended += tokens_BN.shape[1] < K
     assert ended > 0 or rows > 1
 
 

@@ -39,12 +39,12 @@ class Within(Context):
         return tokens_BP, torch.where(slots_BP >= self.begin_B[:, None], slots_BP, -1)
 
 
-def alone_BK(context: Context, tokens_BK: Tensor, starts: SentenceStarts) -> Tensor:
+def alone_BK(context: Context, tokens_BN: Tensor, starts: SentenceStarts) -> Tensor:
     """Which drafts stand behind no earlier draft that begins a sentence."""
-    here_BP = torch.cat((context.unread_B1(), tokens_BK), 1)
+    here_BP = torch.cat((context.unread_B1(), tokens_BN), 1)
     if nothing_in(starts.possible(here_BP[:, :-1])):
-        return torch.ones_like(tokens_BK, dtype=torch.bool)
-    tokens_BT = torch.cat((context.last_BP(WINDOW), tokens_BK), 1)
+        return torch.ones_like(tokens_BN, dtype=torch.bool)
+    tokens_BT = torch.cat((context.last_BP(WINDOW), tokens_BN), 1)
     begin_BK = starts(tokens_BT)[:, WINDOW:]
     # The sentence of the draft before is the one of the unread token, or older.
     before_BK = torch.cat((torch.zeros_like(begin_BK[:, :1]), begin_BK[:, :-1]), 1)

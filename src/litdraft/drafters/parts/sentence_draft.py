@@ -18,8 +18,8 @@ OPEN = Gate()  # lets everything pass
 class Drafted(NamedTuple):
     """Up to k drafts, which of them are sure enough, and the memory behind each token read."""
 
-    tokens_BK: Tensor
-    valid_BK: Tensor
+    tokens_BN: Tensor
+    valid_BN: Tensor
     behind_BPM: Tensor
 
 

@@ -123,17 +123,17 @@ class Sentencewise(Drafter):
         memory, token_B = self.body.start(state.body, within), context.unread_B1()[:, 0]
         fused = self.__dict__.get("fused")
         if fused is not None and known(token_B):
-            tokens_BK, valid_BK, behind_BPM = fused(memory.memory_nM, token_B, k, self.gate)
+            tokens_BN, valid_BN, behind_BPM = fused(memory.memory_nM, token_B, k, self.gate)
             memory.behind.extend(behind_BPM.unbind(1))
         else:
-            tokens_BK, valid_BK = self._stepped(memory, token_B, k)
+            tokens_BN, valid_BN = self._stepped(memory, token_B, k)
         self.body.remember(state.body, memory)
-        if not nothing_in(valid_BK):
-            valid_BK = valid_BK & alone_BK(context, tokens_BK, self.starts)
-        return Proposal(tokens_BK, valid_BK=valid_BK)
+        if not nothing_in(valid_BN):
+            valid_BN = valid_BN & alone_BK(context, tokens_BN, self.starts)
+        return Proposal(tokens_BN, valid_BN=valid_BN)
 
     def _stepped(self, memory: Any, token_B: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """tokens_BK, and valid_BK by the gate."""
+        """tokens_BN, and valid_BN by the gate."""
         sure_B = torch.ones_like(token_B, dtype=torch.bool)
         log_B, gate = torch.zeros_like(token_B, dtype=torch.float32), self.gate
         tokens, valid = [], []

@@ -97,8 +97,8 @@ class Drafts:
         return token_B
 
     def proposal(self) -> Proposal:
-        probs_BKU = torch.stack(self._probs, 1) if self._probs else None
-        return Proposal(torch.stack(self._tokens, 1), probs_BKU, vocabulary_U=self.vocabulary_U)
+        probs_BNU = torch.stack(self._probs, 1) if self._probs else None
+        return Proposal(torch.stack(self._tokens, 1), probs_BNU, vocabulary_U=self.vocabulary_U)
 
 
 @dataclass
