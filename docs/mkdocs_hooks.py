@@ -6,6 +6,7 @@ in the site docs/ is the root, so the same links are rewritten while a page is b
 
 from __future__ import annotations
 
+import ast
 import posixpath
 import re
 from pathlib import Path
@@ -48,7 +49,30 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         start = posixpath.dirname(page.file.src_uri) or "."
         return match[1] + posixpath.relpath(_uri(path), start)
 
+    markdown = markdown.replace("<!-- public names -->", "\n\n".join(public_names()))
     return LINK.sub(rewritten, markdown)
+
+
+def public_names() -> list[str]:
+    """A reference entry for every name that `litdraft` exports, read from its source: `__all__`,
+    and for each name the module it is imported from, or that a table of lazy exports gives."""
+    tree = ast.parse((ROOT / "src" / "litdraft" / "__init__.py").read_text(encoding="utf-8"))
+    exported: list[str] = []
+    origin: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("litdraft"):
+            origin |= {
+                alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names
+            }
+        elif isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and isinstance(value, ast.Constant):
+                    origin.setdefault(str(key.value), f"{value.value}.{key.value}")
+        elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets):
+                exported = [str(name) for name in ast.literal_eval(node.value)]
+    return [f"::: {origin[name]}" for name in exported if name in origin]
 
 
 def _uri(path: str) -> str:
