@@ -66,8 +66,9 @@ def public_names() -> list[str]:
             }
         elif isinstance(node, ast.Dict):
             for key, value in zip(node.keys, node.values, strict=True):
-                if isinstance(key, ast.Constant) and isinstance(value, ast.Constant):
-                    origin.setdefault(str(key.value), f"{value.value}.{key.value}")
+                name, module = (getattr(node, "value", None) for node in (key, value))
+                if isinstance(name, str) and isinstance(module, str):
+                    origin.setdefault(name, f"{module}.{name}")
         elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             if any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets):
