@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from litdraft.data.sources.base import Source
 from litdraft.data.sources.documents import Documents
 from litdraft.data.sources.mixture import Mixture
-from litdraft.data.sources.options import Choices
+from litdraft.data.sources.options import TextOptions
 from litdraft.data.sources.prompted import Prompted
 from litdraft.errors import UserError
 from litdraft.io import replacing
@@ -47,7 +47,7 @@ DTYPES = {
 LOADER_KEYS = (
     "batch_size", "pack", "workers", "validation_prompts", "validation_tokens", "preview", "cache",
 )  # fmt: skip
-TEXT_KEYS = tuple(field.name for field in fields(Choices))
+TEXT_KEYS = tuple(field.name for field in fields(TextOptions))
 
 
 def build(node: DictConfig, **extra: Any) -> Any:
@@ -191,7 +191,7 @@ def _source(node: DictConfig) -> Source:
         return source
     chosen = {key: node.pop(key) for key in TEXT_KEYS}
     chosen["temperatures"] = tuple(chosen["temperatures"])
-    choices, examples = Choices(**chosen), build(node)
+    choices, examples = TextOptions(**chosen), build(node)
     return Documents(examples, choices) if examples.documents else Prompted(examples, choices)
 
 

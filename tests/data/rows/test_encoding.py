@@ -15,7 +15,7 @@ from litdraft.data.rows.preview import decoded
 from litdraft.data.rows.rows import Row
 from litdraft.data.sources.base import Materials
 from litdraft.data.sources.examples import Example, Piece
-from litdraft.data.sources.options import HELD_OUT, Choices, in_turn
+from litdraft.data.sources.options import HELD_OUT, TextOptions, in_turn
 from litdraft.data.sources.prompted import Prompted
 from litdraft.decoding.batching import decode_capacity
 from litdraft.decoding.speculate import Speculate
@@ -83,14 +83,14 @@ def test_a_long_piece_loses_sentences_from_its_end() -> None:
 
 def test_splits_do_not_share_rows_and_are_the_same_again(tmp_path: Path) -> None:
     materials = Materials(Letters(), tmp_path)
-    source = Prompted(Some(), Choices(held_out_rows=4, samples=20))
+    source = Prompted(Some(), TextOptions(held_out_rows=4, samples=20))
     splits = [source.training(materials), *(source.held_out(materials, s, 99, 0) for s in HELD_OUT)]
     assert [len(rows) for rows in splits] == [20, 3, 3], "a tenth at most is held out"
     rows = [tuple(row) for some in splits for row in some.lists()]
     assert len(set(rows)) == len(rows) == 26
     written = sorted(tmp_path.rglob("*.arrow"))
     times = [path.stat().st_mtime_ns for path in written]
-    again = Prompted(Some(), Choices(held_out_rows=4, samples=20)).training(materials)
+    again = Prompted(Some(), TextOptions(held_out_rows=4, samples=20)).training(materials)
     assert again.lists() == splits[0].lists()
     assert [path.stat().st_mtime_ns for path in sorted(tmp_path.rglob("*.arrow"))] == times
     assert in_turn(["a", "a", "a", "b", "c", "b"]) == [0, 3, 4, 1, 5, 2]
@@ -98,9 +98,9 @@ def test_splits_do_not_share_rows_and_are_the_same_again(tmp_path: Path) -> None
 
 def test_what_is_held_out_is_nowhere_else_either(tmp_path: Path) -> None:
     """The same prompt with another response is another row, and still the same prompt."""
-    choices, count = Choices(held_out_rows=6), 60
+    options, count = TextOptions(held_out_rows=6), 60
     dealt = {
-        split: choices.dealt(count, split, frozenset(), lambda place: place // 3)
+        split: options.dealt(count, split, frozenset(), lambda place: place // 3)
         for split in ("training", *HELD_OUT)
     }
     prompts = {split: {place // 3 for place in places} for split, places in dealt.items()}
@@ -108,46 +108,48 @@ def test_what_is_held_out_is_nowhere_else_either(tmp_path: Path) -> None:
     assert not prompts["validation"] & prompts["test"]
     assert not prompts["training"] & (prompts["validation"] | prompts["test"])
     apart = frozenset({"test"})
-    assert len(choices.dealt(count, "test", apart, lambda place: 0)) == count  # type: ignore[arg-type]
+    assert len(options.dealt(count, "test", apart, lambda place: 0)) == count  # type: ignore[arg-type]
 
 
 def test_room_that_is_not_there_is_told() -> None:
     with pytest.raises(UserError, match="20 tokens are to be written, but 20 is all"):
         Encoder(Letters(), 20, "left").prompt(example("0123", ""), 20, Cuts())
     with pytest.raises(UserError, match=r"data.response_tokens=128 was given, but data.length=64"):
-        Choices(length=64, responses="target")
+        TextOptions(length=64, responses="target")
 
 
 def test_masks_that_cover_nothing_or_everything_are_errors(tmp_path: Path) -> None:
     materials = Materials(Letters(), tmp_path)
-    whole = Prompted(Some(), Choices(loss="all")).training(materials)
+    whole = Prompted(Some(), TextOptions(loss="all")).training(materials)
     assert whole.trained() == whole.tokens() - len(whole)
     with pytest.raises(UserError, match="every token would be trained on"):
-        Prompted(Some(given=0), Choices()).training(materials)
-    choices = Choices(length=5, opening=1, truncate="right")
+        Prompted(Some(given=0), TextOptions()).training(materials)
+    options = TextOptions(length=5, opening=1, truncate="right")
     with pytest.raises(UserError, match="no token would be trained on"):
-        Prompted(Some(given=9), choices).training(materials)
+        Prompted(Some(given=9), options).training(materials)
 
 
 def test_the_target_writes_the_responses_anew(tmp_path: Path) -> None:
     target = random_target(vocabulary=128)
     writer = Writer(target, tmp_path, seed=0)
     materials = Materials(Letters(), tmp_path, target.spec, writer)
-    choices = Choices(responses="target", response_tokens=6, temperatures=(1.0, 0.0), samples=20)
-    rows = Prompted(Some(), choices).training(materials)
-    own = Prompted(Some(), Choices(samples=20)).training(materials)
+    options = TextOptions(
+        responses="target", response_tokens=6, temperatures=(1.0, 0.0), samples=20
+    )
+    rows = Prompted(Some(), options).training(materials)
+    own = Prompted(Some(), TextOptions(samples=20)).training(materials)
     prompts = {tuple(prompt) for prompt in own.prompts()}
     assert {tuple(prompt) for prompt in rows.prompts()} == prompts
     assert all(len(row) <= len(p) + 6 for row, p in zip(rows.lists(), rows.prompts(), strict=True))
     assert rows.trained() == rows.tokens() - sum(map(len, rows.prompts()))
-    everything = Choices(
+    everything = TextOptions(
         responses="target", response_tokens=6, samples=20, loss="all", temperatures=(1.0, 0.0)
     )
     same = Prompted(Some(), everything).training(materials)
     assert same.lists() == rows.lists()
     assert same.trained() == same.tokens() - len(same)
     with pytest.raises(UserError, match=r"data.responses=target needs a target that writes"):
-        Prompted(Some(), choices).training(Materials(Letters(), tmp_path))
+        Prompted(Some(), options).training(Materials(Letters(), tmp_path))
 
 
 def test_a_prompt_leaves_room_for_a_round_behind_the_last_token() -> None:

@@ -16,7 +16,7 @@ from litdraft.data.rows.row_cache import FORMAT, Kept, kept, tokenizer_mark
 from litdraft.data.sources.base import Materials
 from litdraft.data.sources.documents import Documents
 from litdraft.data.sources.examples import Example, Piece
-from litdraft.data.sources.options import Choices
+from litdraft.data.sources.options import TextOptions
 from litdraft.data.sources.prompted import Prompted
 from litdraft.data.sources.target_generated import TargetGenerated
 from litdraft.data.sources.text import Text
@@ -164,7 +164,7 @@ def test_a_text_alone_is_the_prompt_that_its_row_would_have() -> None:
 def test_rows_of_another_layout_are_kept_apart(tmp_path: Path) -> None:
     causal = Materials(Letters(), tmp_path)
     other = Materials(Letters(), tmp_path, encoder_decoder=SIDES)
-    source = Prompted(Some(), Choices())
+    source = Prompted(Some(), TextOptions())
     assert text_of(source.training(causal).lists()[0])[0] == "<"
     row = source.training(other)[0]
     assert text_of(row.tokens_T.tolist())[4:] == ">|xxx>"
@@ -183,7 +183,7 @@ def test_what_has_no_source_is_refused(tmp_path: Path) -> None:
     beside = Materials(
         Letters(), tmp_path, target.spec, Writer(target, tmp_path, 0), encoder_decoder=SIDES
     )
-    whole = Documents(Text(str(tmp_path / "nowhere")), Choices())
+    whole = Documents(Text(str(tmp_path / "nowhere")), TextOptions())
     told = "data=text continues texts, but {} reads a source: use data=restoration, wmt14"
     with pytest.raises(UserError, match=told.format("the drafter")):
         whole.training(alone)
@@ -196,4 +196,4 @@ def test_what_has_no_source_is_refused(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="data=target_generated continues texts, but random"):
             refused()
     with pytest.raises(UserError, match=r"data\.loss=all was given, but random reads a source"):
-        Prompted(Some(), Choices(loss="all")).training(beside)
+        Prompted(Some(), TextOptions(loss="all")).training(beside)

@@ -12,7 +12,7 @@ from tests.training.runs import NoTokenizer
 from litdraft.data.sources.base import Materials
 from litdraft.data.sources.examples import Piece
 from litdraft.data.sources.jsonl import JSONL
-from litdraft.data.sources.options import Choices
+from litdraft.data.sources.options import TextOptions
 from litdraft.data.sources.prompted import Prompted
 from litdraft.data.sources.spec_bench import SpecBench
 from litdraft.errors import UserError
@@ -90,8 +90,8 @@ def test_spec_bench_has_480_prompts_in_13_categories(shared: Path, tmp_path: Pat
     tokenizer = open_tokenizer(shared / "targets" / "mix-13m")
     spec = TargetSpec("mix", tokenizer.size, 320, 8, 512, tokenizer.bos, (2,))
     materials = Materials(tokenizer, tmp_path, spec)
-    rows = Prompted(source, Choices(truncate="left")).held_out(materials, "test", 26, 128)
+    rows = Prompted(source, TextOptions(truncate="left")).held_out(materials, "test", 26, 128)
     assert Counter(rows.groups) == Counter(dict.fromkeys(counted, 2)), "categories in turn"
     assert max(map(len, rows.prompts())) <= 512 - 128
     with pytest.raises(UserError, match=r"tokens do not fit into 512 with room for 128 behind it"):
-        Prompted(source, Choices()).held_out(materials, "test", 26, 128)
+        Prompted(source, TextOptions()).held_out(materials, "test", 26, 128)

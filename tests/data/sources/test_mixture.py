@@ -9,7 +9,7 @@ import pytest
 from litdraft.data.sources.base import Materials
 from litdraft.data.sources.documents import Documents
 from litdraft.data.sources.mixture import Mixture
-from litdraft.data.sources.options import Choices
+from litdraft.data.sources.options import TextOptions
 from litdraft.data.sources.text import Text
 from litdraft.errors import UserError
 from litdraft.tokenizers.load import open_tokenizer
@@ -17,9 +17,9 @@ from litdraft.tokenizers.load import open_tokenizer
 
 def test_parts_are_joined_and_kept_apart_by_name(little: Path, tmp_path: Path) -> None:
     materials = Materials(open_tokenizer(little / "tokenizer.model"), tmp_path)
-    choices = Choices(length=48, opening=8, held_out_rows=10)
+    options = TextOptions(length=48, opening=8, held_out_rows=10)
     parts = {
-        name: Documents(Text(str(little / "text" / f"{name}.txt")), choices)
+        name: Documents(Text(str(little / "text" / f"{name}.txt")), options)
         for name in ("one", "two")
     }
     mixture = Mixture(parts)

@@ -13,7 +13,7 @@ from tests.data.letters import Letters, text_of
 from litdraft.data.readers.sentences import lowered, runs, sentences
 from litdraft.data.sources.base import Materials
 from litdraft.data.sources.examples import Split
-from litdraft.data.sources.options import HELD_OUT, Choices
+from litdraft.data.sources.options import HELD_OUT, TextOptions
 from litdraft.data.sources.prompted import Prompted
 from litdraft.data.sources.restoration import Restoration
 from litdraft.errors import UserError
@@ -145,7 +145,7 @@ def test_both_layouts(tmp_path: Path) -> None:
     examples = Restoration(
         shelf(tmp_path), test="sun", validation="moon", prompt="{text}", most_words=5
     )
-    source = Prompted(examples, Choices(length=200))
+    source = Prompted(examples, TextOptions(length=200))
     continued = source.training(Materials(Letters(), tmp_path))
     answered = source.training(
         Materials(Letters(), tmp_path, encoder_decoder=EncoderDecoderLayout(3, 100))

@@ -9,7 +9,7 @@ import pytest
 from litdraft.data.distributed import Share
 from litdraft.data.sources.base import Materials
 from litdraft.data.sources.documents import Documents, cut
-from litdraft.data.sources.options import HELD_OUT, Choices
+from litdraft.data.sources.options import HELD_OUT, TextOptions
 from litdraft.data.sources.text import Text, separated
 from litdraft.errors import UserError
 from litdraft.tokenizers.load import open_tokenizer
@@ -31,8 +31,8 @@ def test_rows_end_at_a_lines_end_where_one_is_near() -> None:
 
 def test_every_token_lands_in_exactly_one_split(little: Path, tmp_path: Path) -> None:
     tokenizer = open_tokenizer(little / "tokenizer.model")
-    choices = Choices(length=64, opening=8, held_out_rows=10)
-    source = Documents(Text(str(little / "text")), choices)
+    options = TextOptions(length=64, opening=8, held_out_rows=10)
+    source = Documents(Text(str(little / "text")), options)
     materials = Materials(tokenizer, tmp_path)
     splits = [
         source.training(materials),
@@ -55,11 +55,11 @@ def test_short_documents_are_not_prompts_to_their_end(little: Path, tmp_path: Pa
     (tmp_path / "a.txt").write_text("|".join(f"dal {n} bel" for n in range(40)))
     source = Text(str(tmp_path / "a.txt"), separator="|")
     materials = Materials(tokenizer, tmp_path)
-    held_out = Documents(source, Choices(length=64)).held_out(materials, "test", 9, 8)
+    held_out = Documents(source, TextOptions(length=64)).held_out(materials, "test", 9, 8)
     assert all(
         0 < len(p) < len(r) for p, r in zip(held_out.prompts(), held_out.lists(), strict=True)
     )
-    rewritten = Choices(length=64, responses="target", response_tokens=8)
+    rewritten = TextOptions(length=64, responses="target", response_tokens=8)
     with pytest.raises(UserError, match=r"no row is longer than data.opening=32"):
         Documents(source, rewritten).training(materials)
 
@@ -94,4 +94,4 @@ def test_what_is_no_text_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"does not exist: give data\.path"):
         list(Text(str(tmp_path / "no")).texts())
     with pytest.raises(UserError, match="opening=64"):
-        Choices(length=32, opening=64)
+        TextOptions(length=32, opening=64)

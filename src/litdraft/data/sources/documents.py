@@ -12,7 +12,7 @@ from litdraft.data.rows.row_cache import Kept, kept
 from litdraft.data.rows.rows import Rows
 from litdraft.data.sources.base import Materials
 from litdraft.data.sources.examples import Examples, Split
-from litdraft.data.sources.options import Choices, in_turn
+from litdraft.data.sources.options import TextOptions, in_turn
 from litdraft.errors import UserError
 from litdraft.tokenizers.load import Tokenizer
 
@@ -24,14 +24,14 @@ class Documents:
     offers its first `opening` tokens.
     """
 
-    def __init__(self, source: Examples, choices: Choices) -> None:
-        self.source, self.choices = source, choices
+    def __init__(self, source: Examples, options: TextOptions) -> None:
+        self.source, self.options = source, options
 
     def training(self, materials: Materials) -> Rows:
         rows = self._rows(materials, "training")
-        if not self.choices.rewritten:
+        if not self.options.rewritten:
             return rows
-        opening, encoder = self.choices.opening, self.choices.encoder(materials)
+        opening, encoder = self.options.opening, self.options.encoder(materials)
         prompts = [row[:opening] for row in rows.lists() if len(row) > opening]
         if not prompts or opening >= encoder.length:
             raise UserError(
@@ -40,14 +40,14 @@ class Documents:
             )
         writer = materials.needed_writer("data.responses=target")
         capacity = encoder.length - opening
-        return self.choices.masked(dealt_out(writer, prompts, capacity, self.choices.temperatures))
+        return self.options.masked(dealt_out(writer, prompts, capacity, self.options.temperatures))
 
     def held_out(self, materials: Materials, split: Split, count: int, capacity: int) -> Rows:
         rows = self._rows(materials, split)
         rows = rows.select(in_turn(rows.groups)[:count])
-        lists, most = rows.lists(), self.choices.encoder(materials, split).length - capacity
+        lists, most = rows.lists(), self.options.encoder(materials, split).length - capacity
         # Never a whole row, behind whose end nothing is to be written.
-        given = [max(1, min(self.choices.opening, len(row) // 2, most)) for row in lists]
+        given = [max(1, min(self.options.opening, len(row) // 2, most)) for row in lists]
         return Rows.of(lists, given, [[1, len(row)] for row in lists], rows.groups)
 
     def _rows(self, materials: Materials, split: Split) -> Rows:
@@ -58,10 +58,10 @@ class Documents:
         def given(place: int) -> bytes:
             return bytes(rows[place].tokens_T.numpy())
 
-        return rows.select(self.choices.dealt(len(rows), split, apart, given))
+        return rows.select(self.options.dealt(len(rows), split, apart, given))
 
     def _cut(self, materials: Materials, split: Split) -> Rows:
-        encoder = self.choices.encoder(materials)
+        encoder = self.options.encoder(materials)
 
         def make() -> Iterator[Kept]:
             breaks, bos = line_ends(encoder.tokenizer), encoder.tokenizer.bos

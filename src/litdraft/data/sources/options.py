@@ -20,7 +20,7 @@ WITHOUT_TARGET = 256  # tokens a row where no target's context says how many
 
 
 @dataclass(frozen=True)
-class Choices:
+class TextOptions:
     """Keys of conf/data_text.yaml.
 
     length: tokens a row; None, the target's context. truncate: what a prompt loses that does not

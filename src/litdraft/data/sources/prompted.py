@@ -12,7 +12,7 @@ from litdraft.data.rows.row_cache import Kept, kept, tell_cuts
 from litdraft.data.rows.rows import Rows
 from litdraft.data.sources.base import Materials
 from litdraft.data.sources.examples import Example, Examples, Split, given_in, written_in
-from litdraft.data.sources.options import Choices, in_turn
+from litdraft.data.sources.options import TextOptions, in_turn
 from litdraft.errors import UserError
 
 
@@ -23,16 +23,16 @@ class Prompted:
     Without a target held-out rows keep their own responses, to be judged by.
     """
 
-    def __init__(self, source: Examples, choices: Choices) -> None:
-        self.source, self.choices = source, choices
+    def __init__(self, source: Examples, options: TextOptions) -> None:
+        self.source, self.options = source, options
 
     def training(self, materials: Materials) -> Rows:
-        choices = self.choices
-        if choices.rewritten:
+        options = self.options
+        if options.rewritten:
             writer = materials.needed_writer("data.responses=target")
-            prompts = self._rows(materials, "training", choices.response_tokens).prompts()
-            rows = dealt_out(writer, prompts, choices.response_tokens, choices.temperatures)
-            return choices.masked(rows)
+            prompts = self._rows(materials, "training", options.response_tokens).prompts()
+            rows = dealt_out(writer, prompts, options.response_tokens, options.temperatures)
+            return options.masked(rows)
         rows = self._rows(materials, "training", None)
         self._check_mask(rows)
         return rows
@@ -45,14 +45,14 @@ class Prompted:
     ) -> Rows:
         """Prompts with `room` behind them, or, with None, prompts and responses; with a count, so
         many of them, groups in turn."""
-        choices, source = self.choices, self.source
-        encoder = choices.encoder(materials, split)
+        options, source = self.options, self.source
+        encoder = options.encoder(materials, split)
 
         def make() -> Iterator[Kept]:
             apart = split if split in source.apart else "training"
             examples = source.examples(apart, encoder.tokenizer)
             cuts, encoded = Cuts(), 0
-            places = choices.dealt(
+            places = options.dealt(
                 len(examples), split, source.apart, lambda place: given_in(examples[place]) or place
             )
             if count is not None:
@@ -63,10 +63,10 @@ class Prompted:
                 if row is not None:
                     encoded += 1
                     yield row
-            tell_cuts(f"{split} text", encoded, cuts, choices.truncate)
+            tell_cuts(f"{split} text", encoded, cuts, options.truncate)
 
-        facts = [source.facts(), split, encoder.length, capacity, choices.truncate, choices.loss]
-        facts += [choices.held_out_rows, choices.samples, choices.split_seed, count]
+        facts = [source.facts(), split, encoder.length, capacity, options.truncate, options.loss]
+        facts += [options.held_out_rows, options.samples, options.split_seed, count]
         return kept(materials, facts, make)
 
     def _row(
@@ -79,7 +79,7 @@ class Prompted:
         row = encoder.row(example, cuts)
         if row is None:
             return None
-        everything = self.choices.loss == "all"
+        everything = self.options.loss == "all"
         spans = [1, len(row.tokens)] if everything else row.written
         return Kept(row.tokens, row.prompt, spans, example.group)
 
@@ -90,7 +90,7 @@ class Prompted:
                 "no token would be trained on, because no row has a response that fits: give text "
                 "with responses, data.responses=target, or a larger data.length"
             )
-        if self.choices.loss == "continuation" and rows.trained() >= rows.tokens() - len(rows):
+        if self.options.loss == "continuation" and rows.trained() >= rows.tokens() - len(rows):
             raise UserError(
                 "every token would be trained on, because all prompts are empty: check the "
                 "prompts, or say data.loss=all"
