@@ -10,7 +10,7 @@ from rich.text import Text
 
 from litdraft.evaluation.stream import Stream
 from litdraft.protocols import Context, Verdict
-from litdraft.tokenizers.load import Tokenizer
+from litdraft.tokenizers.base import Tokenizer
 
 
 class Bytes(Tokenizer):

@@ -27,12 +27,9 @@ from litdraft.io import replacing
 from litdraft.protocols import Drafter, Target, TargetSpec
 from litdraft.sampling import Sampling
 from litdraft.teachers.base import Teacher
-from litdraft.tokenizers.load import (
-    Tokenizer,
-    check_tokenizer,
-    open_tokenizer,
-    train_sentencepiece,
-)
+from litdraft.tokenizers.base import Tokenizer
+from litdraft.tokenizers.load import check_tokenizer, open_tokenizer
+from litdraft.tokenizers.sentencepiece import train_sentencepiece
 from litdraft.training.datamodule import TextModule
 
 OpenTarget = Callable[[torch.device], Target]

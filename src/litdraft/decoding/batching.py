@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from litdraft.device_sync import known
+from litdraft.device_sync import values_known
 from litdraft.protocols import Proposal
 
 CROWD = 0.75  # rows that are done leave as soon as no more than this share would stay
@@ -28,7 +28,7 @@ def narrowed(proposal: Proposal) -> Proposal:
     """Without the places at which no row drafts, where it costs nothing to look: a target need not
     read them. A graph has one shape, and keeps it."""
     valid_BK, probs_BKU = proposal.valid_BK, proposal.probs_BKU
-    if valid_BK is None or not known(valid_BK):
+    if valid_BK is None or not values_known(valid_BK):
         return proposal
     most = int(valid_BK.sum(1).max())
     if most == valid_BK.shape[1]:

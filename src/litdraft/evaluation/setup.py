@@ -21,7 +21,7 @@ from litdraft.config.build import (
     tokenizer_of,
 )
 from litdraft.data.continuations import Writer
-from litdraft.data.distributed import Share
+from litdraft.data.distributed import Distributed
 from litdraft.data.rows.rows import Rows
 from litdraft.data.sources.base import Materials
 from litdraft.data.sources.examples import Split
@@ -34,7 +34,7 @@ from litdraft.protocols import Drafter, Target
 from litdraft.reports.provenance import provenance
 from litdraft.runs.checkpoints import load_weights
 from litdraft.runs.open import ready
-from litdraft.tokenizers.load import Tokenizer
+from litdraft.tokenizers.base import Tokenizer
 
 
 @dataclass
@@ -140,8 +140,12 @@ def _reset(module: nn.Module) -> None:
 def writer_of(bench: Bench) -> Writer:
     """Lets the target write, shared with the other processes."""
     fabric = bench.fabric
-    share = Share(fabric.global_rank, fabric.world_size, fabric.barrier, fabric.broadcast)
-    return Writer(bench.target, Path(bench.config.data.cache), bench.config.seed, share=share)
+    distributed = Distributed(
+        fabric.global_rank, fabric.world_size, fabric.barrier, fabric.broadcast
+    )
+    return Writer(
+        bench.target, Path(bench.config.data.cache), bench.config.seed, distributed=distributed
+    )
 
 
 def prompts_of(bench: Bench, split: Split, count: int) -> Rows:

@@ -12,7 +12,7 @@ from litdraft.config.schema import register
 from litdraft.errors import UserError
 from litdraft.protocols import Drafter, Target
 from litdraft.runs.checkpoints import load_weights, run_config
-from litdraft.tokenizers.load import Tokenizer
+from litdraft.tokenizers.base import Tokenizer
 
 
 class Opened(NamedTuple):

@@ -18,7 +18,8 @@ from litdraft.errors import UserError
 from litdraft.losses.objective import Objective, Sums
 from litdraft.protocols import Drafter, Target, TargetOutput, TargetSpec, TrainingBatch
 from litdraft.sampling import Sampling
-from litdraft.teachers.base import Online, Teacher
+from litdraft.teachers.base import Teacher
+from litdraft.teachers.online import Online
 
 BuildDrafter = Callable[[TargetSpec | None], Drafter]
 OpenTarget = Callable[[torch.device], Target]
@@ -90,7 +91,7 @@ class DrafterModule(L.LightningModule):
                 f"drafter={self.drafter.name} has nothing to train: evaluate it as it is with "
                 "python evaluate.py drafter=..."
             )
-        if not self.teacher.reads and (self.drafter.needs.hidden or self.drafter.needs.taps):
+        if not self.teacher.has_hidden and (self.drafter.needs.hidden or self.drafter.needs.taps):
             raise UserError(
                 f"drafter={self.drafter.name} reads the target's hidden states, which "
                 "teacher=topk does not keep: use teacher=hidden or teacher=online"

@@ -34,7 +34,7 @@ from litdraft.io import write_json
 from litdraft.reports.provenance import provenance
 from litdraft.runs.checkpoints import BEST, CHECKPOINTS, LAST, check_start, load_weights
 from litdraft.runs.lock import claimed
-from litdraft.tokenizers.load import Tokenizer
+from litdraft.tokenizers.base import Tokenizer
 from litdraft.training.callbacks import Interrupted, LastValidation, Probe, inside_epochs
 from litdraft.training.datamodule import TextModule
 from litdraft.training.module import DrafterModule

@@ -23,16 +23,18 @@ def test_parts_are_joined_and_kept_apart_by_name(little: Path, tmp_path: Path) -
         for name in ("one", "two")
     }
     mixture = Mixture(parts)
-    alone = [part.training(materials).lists() for part in parts.values()]
-    assert mixture.training(materials).lists() == alone[0] + alone[1]
+    alone = [part.training(materials).token_lists() for part in parts.values()]
+    assert mixture.training(materials).token_lists() == alone[0] + alone[1]
     held_out = mixture.held_out(materials, "test", 9, 8)
     assert held_out.groups == ["one"] * 5 + ["two"] * 4
-    assert held_out.lists()[:5] == parts["one"].held_out(materials, "test", 5, 8).lists()
+    assert (
+        held_out.token_lists()[:5] == parts["one"].held_out(materials, "test", 5, 8).token_lists()
+    )
     assert [len(prompt) for prompt in held_out.prompts()] == [8] * 9
     judged = Mixture(parts, ["two"])
     assert judged.held_out(materials, "test", 4, 8).groups == ["two"] * 4
-    assert judged.training(materials).lists() == alone[0] + alone[1]
-    with pytest.raises(UserError, match="no part"):
+    assert judged.training(materials).token_lists() == alone[0] + alone[1]
+    with pytest.raises(UserError, match="no parts"):
         Mixture({})
     with pytest.raises(UserError, match=r"data.judged=\['three'\] was given: choose .* one, two"):
         Mixture(parts, ["three"])
