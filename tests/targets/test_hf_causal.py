@@ -154,11 +154,15 @@ def test_what_is_no_causal_model_or_is_broken_is_told(tmp_path: Path) -> None:
     cases = {
         "is a t5 model: of encoder-decoders only": lambda f: edited(f, model_type="t5"),
         "is not supported by transformers": lambda f: edited(f, model_type="nobody"),
-        "is quantized, which is not supported": lambda f: edited(f, quantization_config={"bits": 4}),
+        "is quantized, which is not supported": lambda f: edited(
+            f, quantization_config={"bits": 4}
+        ),
         "has neither model.safetensors nor": lambda f: (f / "model.safetensors").unlink(),
         "is not readable as safetensors": lambda f: os.truncate(f / "model.safetensors", 999),
-        "in another shape: restore": lambda f: edited(f, intermediate_size=40),
-        "lacks .* as Qwen2ForCausalLM": lambda f: edited(f, num_hidden_layers=4, layer_types=None),
+        "with another shape: restore": lambda f: edited(f, intermediate_size=40),
+        "lacks .*, which Qwen2ForCausalLM": lambda f: edited(
+            f, num_hidden_layers=4, layer_types=None
+        ),
         "context=0 was given": lambda f: None,
         "has no config.json": lambda f: (f / "config.json").unlink(),
     }

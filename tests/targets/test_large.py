@@ -135,7 +135,9 @@ def test_a_name_on_the_hub_is_a_folder_in_its_cache(
     assert local_path("some/model") == folder
     assert local_path(folder) == folder
     assert HFCausalTarget.open("some/model").spec.name == "some/model"
-    with pytest.raises(UserError, match=r"other/model does not exist here and could not be downloaded"):
+    with pytest.raises(
+        UserError, match=r"other/model does not exist here and could not be downloaded"
+    ):
         local_path("other/model")
     with pytest.raises(UserError, match="does not exist"):
         LlamaTarget.open("no/such/path")
