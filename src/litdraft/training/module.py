@@ -17,7 +17,8 @@ from litdraft.errors import UserError
 from litdraft.losses.objective import Objective, Sums
 from litdraft.protocols import Drafter, Target, TargetOutput, TargetSpec, TrainingBatch
 from litdraft.sampling import Sampling
-from litdraft.teachers.base import Online, Teacher
+from litdraft.teachers.base import Teacher
+from litdraft.teachers.online import Online
 from litdraft.training.options import BuildOptimizer, OpenTarget, Schedule
 
 BuildOwnDrafter = Callable[[TargetSpec | None], Drafter]
@@ -87,7 +88,7 @@ class DrafterModule(L.LightningModule):
                 f"drafter={self.drafter.name} has nothing to train: evaluate it as it is with "
                 "python evaluate.py drafter=..."
             )
-        if not self.teacher.reads and (self.drafter.needs.hidden or self.drafter.needs.taps):
+        if not self.teacher.has_hidden and (self.drafter.needs.hidden or self.drafter.needs.taps):
             raise UserError(
                 f"drafter={self.drafter.name} reads the target's hidden states, which "
                 "teacher=topk does not keep: use teacher=hidden or teacher=online"

@@ -22,7 +22,7 @@ from litdraft.reports.provenance import provenance
 from litdraft.runs.lock import claimed
 from litdraft.runs.status import BEST, CHECKPOINTS, LAST, MANIFEST
 from litdraft.targets.devices import own_device
-from litdraft.tokenizers.load import Tokenizer
+from litdraft.tokenizers.base import Tokenizer
 from litdraft.training.callbacks import Interrupted, LastValidation, Probe, inside_epochs
 from litdraft.training.datamodule import TextModule
 from litdraft.training.module import DrafterModule
