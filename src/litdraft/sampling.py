@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from litdraft.errors import UserError
+from litdraft.limits import check_sampling
 from litdraft.native.build import loaded
 
 
@@ -26,11 +26,7 @@ class Sampling:
     top_p: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.temperature < 0 or self.top_k < 0 or not 0 < self.top_p <= 1:
-            raise UserError(
-                f"cannot sample with temperature={self.temperature}, top_k={self.top_k}, "
-                f"top_p={self.top_p}: temperature and top_k must be at least 0, top_p in (0, 1]"
-            )
+        check_sampling(self.temperature, self.top_k, self.top_p)
 
     @property
     def greedy(self) -> bool:

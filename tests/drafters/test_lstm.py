@@ -97,7 +97,7 @@ def test_a_row_that_read_nothing_keeps_its_start(dtype: torch.dtype) -> None:
     state = drafter.allocate(3, 20, K)
     state.hidden_BD.fill_(7.0)
     address, length_B = state.hidden_BD.data_ptr(), torch.tensor([9, 9, 9])
-    context = Context(torch.zeros(3, 20).long(), *[length_B] * 6)
+    context = context_of(torch.zeros(3, 20).long(), length_B)
     hidden_BPD = torch.randn(3, 4, TARGET.spec.width, dtype=dtype)
     count_B = torch.tensor([4, 0, 2])
     drafter.observe(

@@ -1,140 +1,122 @@
-"""How train.py and evaluate.py start, and how they end when something is wrong."""
+"""The command `litdraft`, and what train.py and evaluate.py call.
+
+Everything that can be answered from conf/ and the schema (help, version, completion, typos) is
+answered before torch is imported: this module and what it imports at the top must stay light.
+"""
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
-import traceback
-import warnings
-from collections.abc import Callable
+from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
-from hydra.conf import HydraConf
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig
-from rich.console import Console
-from rich.markup import escape
-
-from litdraft.cli.sweep_folder import settled
-from litdraft.config.overrides import check_overrides
-from litdraft.config.schema import checked, register
 from litdraft.errors import UserError
-from litdraft.io import replacing
-from litdraft.runs.restore import with_choices
-from litdraft.runs.status import ERROR
-from litdraft.sweeps.callback import GROUP, SweepTable, close_tracker, shortest
 
-Job = Callable[[DictConfig, Path], float]
+# Before torch: a thread that waits soon gives way. Otherwise one busy neighbour was seen to make
+# decoding on two cores fifty times slower; alone it costs nothing.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+COMMANDS = ("train", "evaluate")
+HELP, VERSION = {"-h", "--help"}, {"-V", "--version"}
+SHOWN_BY_HYDRA = {"-c", "--cfg", "-i", "--info", "--hydra-help", "-sc", "--shell-completion"}
 
 
-def prepared(conf: Path, root: str) -> None:
-    """Before Hydra: schemas known, a run's choices restored, a typo answered with status 2."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """`litdraft train ...` and `litdraft evaluate ...`; exits with status 2 after a UserError."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        sys.exit(_answer(words))
+    except UserError as error:
+        fail(error)
+
+
+def _answer(words: list[str]) -> int:
+    """The exit status."""
+    first, rest = (words[0], words[1:]) if words else ("--help", [])
+    if first in VERSION:
+        print(f"litdraft {version('litdraft')}")
+        return 0
+    if first in HELP:
+        from litdraft.cli.help import show_commands
+
+        show_commands()
+        return 0
+    if first == "completion":
+        from litdraft.cli.completion import script
+
+        print(script(rest))
+        return 0
+    if first == "complete":
+        from litdraft.cli.completion import complete
+
+        print("\n".join(complete(rest)))
+        return 0
+    if first not in COMMANDS:
+        raise UserError(f"there is no command {first}: use one of {', '.join(COMMANDS)}")
+    return _run(first, rest)
+
+
+def _run(command: str, words: list[str]) -> int:
+    words, folders = _user_folders(words)
+    if HELP & set(words):
+        from litdraft.cli.help import show_command
+
+        show_command(command, [word for word in words if word not in HELP], folders)
+        return 0
+    if SHOWN_BY_HYDRA & set(words):
+        return _hydra_itself(command, words, folders)
+    from litdraft.cli.compose import compose
+    from litdraft.runs.restore import with_run_choices
+
+    multirun = {"-m", "--multirun"} & set(words)
+    overrides = [word for word in words if word not in multirun]
+    if command == "evaluate":
+        overrides = with_run_choices(overrides)
+    composed = compose(command, overrides, folders, bool(multirun))
+    from litdraft.cli.jobs import TASKS, failures
+
+    composed.run(TASKS[command])
+    return int(failures() > 0)
+
+
+def _user_folders(words: list[str]) -> tuple[list[str], list[Path]]:
+    """The words without --config-dir FOLDER, and the user's own configuration folders."""
+    kept, folders = [], []
+    rest = iter(words)
+    for word in rest:
+        name, given, value = word.partition("=")
+        if name not in ("--config-dir", "-cd"):
+            kept.append(word)
+            continue
+        folder = Path(value if given else next(rest, ""))
+        if not folder.is_dir():
+            raise UserError(f"{word} was given, but {folder} is no folder of YAML files")
+        folders.append(folder)
+    return kept, folders
+
+
+def _hydra_itself(command: str, words: list[str], folders: list[Path]) -> int:
+    """Flags of Hydra that show something and run nothing, such as --cfg job."""
+    import hydra
+
+    from litdraft.config.conf_folder import conf_folder
+    from litdraft.config.resolvers import register
+
     register()
-    quiet()
-    try:
-        if root == "evaluate":
-            sys.argv[1:] = with_choices(sys.argv[1:])
-        sys.argv[1:] = [without(argument, conf) for argument in sys.argv[1:]]
-        check_overrides(conf, root, sys.argv[1:])
-        sys.argv[1:] = settled(conf, root, sys.argv[1:])
-    except UserError as error:
-        fail(error)
-
-
-def without(argument: str, conf: Path) -> str:
-    """GROUP=null empties a group; Hydra spells that ~GROUP."""
-    group, _, choice = argument.partition("=")
-    return f"~{group}" if choice == "null" and (conf / group).is_dir() else argument
-
-
-def run_job(job: Job, config: DictConfig) -> float:
-    """One job in the folder Hydra chose. A user's error is one sentence and exit status 2.
-
-    A job of a sweep leaves its error in its folder instead and returns nan, so that the others
-    go on.
-    """
-    hydra = HydraConfig.get()
-    if hydra.mode == RunMode.MULTIRUN:
-        return _one_of_many(job, config, hydra)
-    try:
-        return job(checked(config), shortest(Path(hydra.runtime.output_dir)))
-    except UserError as error:
-        fail(error)
-
-
-def _one_of_many(job: Job, config: DictConfig, hydra: HydraConf) -> float:
-    """A sweep's job, perhaps in a process that has not seen the command line."""
-    quiet()
-    os.chdir(hydra.runtime.cwd)
-    # The job's own command, which its report will carry.
-    sys.argv = [f"{hydra.job.name}.py", *hydra.overrides.task, "hydra.mode=RUN"]
-    os.environ.setdefault(GROUP, Path(hydra.sweep.dir).name)
-    folder = shortest(Path(hydra.runtime.output_dir))
-    (folder / ERROR).unlink(missing_ok=True)
-    try:
-        _refuse_relaunch(hydra, config)
-        return job(checked(config), folder)
-    except Exception as error:
-        _leave(folder, error)
-        if "optuna" in str(hydra.sweeper.get("_target_")):
-            raise  # a failed trial, as Optuna has it: nan it would not take
-        return float("nan")
-    finally:
-        close_tracker()
-
-
-def _refuse_relaunch(hydra: HydraConf, config: DictConfig) -> None:
-    """Lightning's children run the command line again: with -m that is the whole sweep, and in a
-    launcher's process it is the launcher's own."""
-    slurm = "SlurmLauncher" in str(hydra.launcher.get("_target_"))
-    if config.devices > 1 and not (slurm and hydra.launcher.tasks_per_node == config.devices):
-        raise UserError(
-            f"a sweep with devices={config.devices} would start itself again in every child: use "
-            "devices=1, or hydra/launcher=submitit_slurm with "
-            f"hydra.launcher.tasks_per_node={config.devices}"
-        )
-
-
-def _leave(folder: Path, error: Exception) -> None:
-    """Why a job failed, in its folder and in one line on the terminal."""
-    told = str(error)
-    if not isinstance(error, UserError):
-        told = f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}"
-    with replacing(folder / ERROR) as path:
-        path.write_text(told + "\n", encoding="utf-8")
-    _complain("failed", f"{folder}: {told.splitlines()[0]}")
-
-
-def exit_code() -> int:
-    """1 if a job of the sweep that has just ended failed."""
-    return int(SweepTable.failures > 0)
+    extra = [part for folder in folders for part in ("--config-dir", str(folder))]
+    sys.argv[1:] = [*words, *extra]
+    hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=command)(
+        lambda config: None
+    )()
+    return 0
 
 
 def fail(error: UserError) -> NoReturn:
-    _complain("error", str(error))
+    """One sentence, and exit status 2."""
+    from litdraft.cli.terminal import complain
+
+    complain("error", str(error))
     sys.exit(2)
-
-
-def _complain(what: str, told: str) -> None:
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(f"[bold red]{what}:[/] {escape(told)}")
-
-
-def quiet() -> None:
-    """Silence what a user can do nothing about."""
-    for name in ("lightning.pytorch", "alembic"):  # Optuna's database brings the second
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for name in ("torchao", "torch.utils._pytree"):  # kernels for GPUs that are not there
-        logging.getLogger(name).setLevel(logging.ERROR)
-    for message in (
-        ".*does not have many workers.*",
-        ".*Experiment logs directory.*",
-        ".*Checkpoint directory .* exists and is not empty.*",
-        ".*GPU available but not used.*",
-        ".*LeafSpec.*",
-        ".*smaller than the logging interval.*",
-    ):
-        warnings.filterwarnings("ignore", message)

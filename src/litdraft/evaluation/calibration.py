@@ -154,7 +154,7 @@ def check_confident(drafter: Drafter, mode: str) -> None:
 def calibrate(setup: Setup, sampling: Sampling, count: int) -> Fit:
     """Fit on what the target writes after `count` validation prompts, under the same sampling."""
     prompts = prompts_of(setup, "validation", count).prompts()
-    rows = writer_of(setup).continued(prompts, setup.options.max_new_tokens, sampling)
+    rows = writer_of(setup).write(prompts, setup.options.max_new_tokens, sampling)
     texts = [rows[row][0][len(prompt) :].tolist() for row, prompt in enumerate(prompts)]
     drafter: Any = setup.drafter
     with Progress(transient=True) as progress:

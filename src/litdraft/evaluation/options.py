@@ -14,7 +14,7 @@ from litdraft.decoding.limits import LONGEST_DRAFT
 from litdraft.errors import UserError
 from litdraft.protocols import Drafter, Target, TargetSpec
 from litdraft.sampling import Sampling
-from litdraft.tokenizers.load import Tokenizer
+from litdraft.tokenizers.base import Tokenizer
 
 if TYPE_CHECKING:
     from litdraft.evaluation.modes import Mode

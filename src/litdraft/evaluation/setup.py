@@ -10,7 +10,7 @@ import torch
 from lightning.fabric import Fabric
 
 from litdraft.data.continuations import Writer
-from litdraft.data.distributed import Share
+from litdraft.data.distributed import Distributed
 from litdraft.data.rows.rows import Rows
 from litdraft.data.sources.base import Materials
 from litdraft.data.sources.examples import Split
@@ -21,7 +21,7 @@ from litdraft.evaluation.options import EvaluationOptions, EvaluationParts
 from litdraft.protocols import Drafter, Target
 from litdraft.reports.provenance import provenance
 from litdraft.reports.schema import Evaluated, Floors
-from litdraft.tokenizers.load import Tokenizer
+from litdraft.tokenizers.base import Tokenizer
 
 
 @dataclass
@@ -134,8 +134,12 @@ def _prepare(drafter: Drafter, target: Target) -> None:
 def writer_of(setup: Setup) -> Writer:
     """Lets the target write, shared with the other processes."""
     fabric = setup.fabric
-    share = Share(fabric.global_rank, fabric.world_size, fabric.barrier, fabric.broadcast)
-    return Writer(setup.target, setup.parts.cache, setup.options.seed, share=share)
+    processes = Distributed(
+        fabric.global_rank, fabric.world_size, fabric.barrier, fabric.broadcast
+    )
+    return Writer(
+        setup.target, setup.parts.cache, setup.options.seed, distributed=processes
+    )
 
 
 def prompts_of(setup: Setup, split: Split, count: int) -> Rows:

@@ -3,37 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from litdraft.errors import UserError
 from litdraft.protocols import Drafter
-
-CHECKPOINTS = "checkpoints"
-BEST, LAST = "best", "last"
-
-
-def run_config(run: Path, told: str) -> Any:
-    """What a run was composed of; UserError, which names it as `told`, if it is none."""
-    path = run / ".hydra" / "config.yaml"
-    if not path.exists():
-        raise UserError(f"{told} is no folder of a training run: give one that train.py printed")
-    return OmegaConf.load(path)
-
-
-def check_start(config: DictConfig, run: Path) -> None:
-    """UserError unless `run` trained the same drafter: equal shapes are not enough."""
-    saved = run_config(run, f"start={run}")
-    theirs, mine = (OmegaConf.to_container(c.drafter, resolve=True) for c in (saved, config))
-    assert isinstance(theirs, dict)
-    assert isinstance(mine, dict)
-    differ = [str(k) for k in {**theirs, **mine} if theirs.get(k) != mine.get(k)]
-    if differ:
-        told = ", ".join(f"drafter.{key} is {theirs.get(key)} there" for key in differ)
-        raise UserError(f"start={run} trained another drafter than this one: {told}")
+from litdraft.runs.status import BEST, CHECKPOINTS
 
 
 def load_weights(drafter: Drafter, run: Path) -> None:

@@ -32,7 +32,7 @@ class Probe(Callback):
             pl_module.target, pl_module.drafter, pl_module.k, pl_module.sampling, self.data.seed
         )
         prompts = self.data.prompts()[: self.prompts]
-        generation = loop.generate(prompts, self.data.max_new_tokens)
+        generation = loop.generate(prompts, self.data.loader.validation_tokens)
         accepted = [count for row in generation.accepted for count in row]
         # No round at all: every row ended with the token of the prefill.
         length = 1 + sum(accepted) / len(accepted) if accepted else float("nan")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from litdraft.acceptance.replay import Replay, replay_batch
@@ -18,12 +17,11 @@ from litdraft.errors import UserError
 from litdraft.losses.objective import Objective, Sums
 from litdraft.protocols import Drafter, Target, TargetOutput, TargetSpec, TrainingBatch
 from litdraft.sampling import Sampling
-from litdraft.teachers.base import Online, Teacher
+from litdraft.teachers.base import Teacher
+from litdraft.teachers.online import Online
+from litdraft.training.options import BuildOptimizer, OpenTarget, Schedule
 
-BuildDrafter = Callable[[TargetSpec | None], Drafter]
-OpenTarget = Callable[[torch.device], Target]
-BuildOptimizer = Callable[[Iterator[nn.Parameter]], Optimizer]
-Schedule = Callable[[int, int], float]
+BuildOwnDrafter = Callable[[TargetSpec | None], Drafter]
 
 
 class DrafterModule(L.LightningModule):
@@ -37,7 +35,7 @@ class DrafterModule(L.LightningModule):
 
     def __init__(
         self,
-        build_drafter: BuildDrafter,
+        build_drafter: BuildOwnDrafter,
         open_target: OpenTarget | None,
         objective: Objective,
         optimizer: BuildOptimizer,
@@ -45,11 +43,11 @@ class DrafterModule(L.LightningModule):
         *,
         k: int,
         sampling: Sampling,
-        config: dict[str, Any],
+        config: Mapping[str, Any],
         teacher: Teacher | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters({"config": config})
+        self.save_hyperparameters({"config": dict(config)})
         self._build_drafter, self._open_target = build_drafter, open_target
         self.teacher: Teacher = teacher or Online()
         self.objective, self.k, self.sampling = objective, k, sampling
@@ -90,7 +88,7 @@ class DrafterModule(L.LightningModule):
                 f"drafter={self.drafter.name} has nothing to train: evaluate it as it is with "
                 "python evaluate.py drafter=..."
             )
-        if not self.teacher.reads and (self.drafter.needs.hidden or self.drafter.needs.taps):
+        if not self.teacher.has_hidden and (self.drafter.needs.hidden or self.drafter.needs.taps):
             raise UserError(
                 f"drafter={self.drafter.name} reads the target's hidden states, which "
                 "teacher=topk does not keep: use teacher=hidden or teacher=online"

@@ -1,115 +1,85 @@
-"""One training job, from a composed config to a run folder."""
+"""One training job: from its parts and options to a run folder."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar, Timer
-from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBarTheme
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, Timer
 from lightning.pytorch.loggers import CSVLogger, Logger
-from omegaconf import DictConfig
 from rich.console import Console
 
 from litdraft.checkpoints.load import save_language_model
-from litdraft.config.build import (
-    build,
-    datamodule_of,
-    drafter_of,
-    dtype_of,
-    maker,
-    own_device,
-    plain,
-    sampling_of,
-    target_opener,
-    teacher_of,
-    tokenizer_of,
-)
 from litdraft.data.rows import preview
 from litdraft.errors import UserError
 from litdraft.io import write_json
+from litdraft.protocols import Target
 from litdraft.reports.provenance import provenance
-from litdraft.runs.checkpoints import BEST, CHECKPOINTS, LAST, check_start, load_weights
 from litdraft.runs.lock import claimed
-from litdraft.tokenizers.load import Tokenizer
+from litdraft.runs.status import BEST, CHECKPOINTS, LAST, MANIFEST
+from litdraft.targets.devices import own_device
+from litdraft.tokenizers.base import Tokenizer
 from litdraft.training.callbacks import Interrupted, LastValidation, Probe, inside_epochs
 from litdraft.training.datamodule import TextModule
 from litdraft.training.module import DrafterModule
+from litdraft.training.options import TrainingOptions, TrainingParts
+from litdraft.training.progress import EpochLines, start_up_summary
 
 METRICS = "metrics.csv"
 
 
-def train(config: DictConfig, folder: Path) -> float:
-    """Train in `folder`; the best value of what is monitored.
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training gave. `score` is the best value of what is monitored: the mean acceptance
+    length that replay predicts or, without a target, the validation loss (in nats per token);
+    NaN after a preview. `drafter` holds the weights of the last step."""
 
-    UserError before any work if the input cannot be right.
-    """
+    folder: Path
+    score: float
+    module: DrafterModule
+
+
+def train(parts: TrainingParts, options: TrainingOptions, folder: Path) -> TrainingResult:
+    """Train in `folder`. UserError before any work if the input cannot be right."""
     with claimed(folder):
-        return _train(config, folder)
+        return _train(parts, options, folder)
 
 
-def _train(config: DictConfig, folder: Path) -> float:
+def _train(parts: TrainingParts, options: TrainingOptions, folder: Path) -> TrainingResult:
     last = folder / CHECKPOINTS / f"{LAST}.ckpt"
-    _check_resume(config, folder, last)
-    L.seed_everything(config.seed, workers=True, verbose=False)
-    open_target = target_opener(config, dtype_of(config.dtype))
-    target = open_target(own_device(config.trainer.accelerator)) if open_target else None
-    if target is not None and not target.packs and config.data is not None and config.data.pack:
+    _check_resume(options, folder, last)
+    L.seed_everything(options.seed, workers=True, verbose=False)
+    device = own_device(options.accelerator)
+    target = parts.open_target(device) if parts.open_target else None
+    if target is not None and not target.packs and options.loader.pack:
         raise UserError(f"{target.spec.name} cannot read packed rows: give data.pack=false")
-    tokenizer = tokenizer_of(config, target, folder)
-    teacher = teacher_of(config)
-    module = DrafterModule(
-        lambda spec: drafter_of(config, spec, tokenizer),
-        open_target,
-        build(config.objective),
-        maker(config.optimizer),
-        maker(config.schedule),
-        k=config.k,
-        sampling=sampling_of(config),
-        config=plain(config),
-        teacher=teacher,
-    )
-    module.to(own_device(config.trainer.accelerator))
-    module.configure_model()  # a wrong drafter is told before the target writes its text
-    if module.drafter.encoder_decoder is not None and config.data is not None and config.data.pack:
-        raise UserError(f"drafter={module.drafter.name} reads a source: give data.pack=false")
-    if module.drafter.counted and (config.devices > 1 or config.start is not None):
-        raise UserError(
-            f"drafter={module.drafter.name} counts its text in one process and from nothing: "
-            "leave out devices and start"
-        )
-    if config.start is not None:
-        check_start(config, Path(config.start))
-        load_weights(module.drafter, Path(config.start))
-        module.begun = True
-    datamodule = datamodule_of(config, tokenizer, open_target, teacher, module.drafter)
-    if config.data.preview:
+    tokenizer = parts.open_tokenizer(target, folder)
+    module = _module(parts, options, tokenizer, device)
+    datamodule = _datamodule(parts, options, tokenizer, module)
+    if options.loader.preview:
         rows = datamodule.source.training(datamodule.materials())
-        preview.show(rows, config.data.preview, tokenizer, Console(highlight=False))
-        return float("nan")
+        preview.show(rows, options.loader.preview, tokenizer, Console(highlight=False))
+        return TrainingResult(folder, float("nan"), module)
     checkpoint, timer = _checkpoint(module, folder), Timer()
-    trainer: L.Trainer = build(
-        config.trainer,
+    trainer = parts.build_trainer(
         default_root_dir=str(folder),
-        logger=_loggers(config, folder),
+        devices=options.devices,
+        accelerator=options.accelerator,
+        logger=_loggers(parts, folder),
+        enable_progress_bar=False,  # `EpochLines` is it
         callbacks=[
             checkpoint,
-            inside_epochs(folder / CHECKPOINTS, LAST, config.save_minutes),
+            inside_epochs(folder / CHECKPOINTS, LAST, options.save_minutes),
             timer,
-            *_callbacks(config, datamodule, module),
+            *_callbacks(options, datamodule, module, target),
             Interrupted(),
         ],
     )
-    if module.drafter.counted:
-        seconds = _count(trainer, module, datamodule, folder / CHECKPOINTS)
-    else:
-        trainer.fit(
-            module, datamodule, ckpt_path=last if config.resume else None, weights_only=True
-        )
-        seconds = timer.time_elapsed("train")
+    seconds = _fit(trainer, module, datamodule, timer, last if options.resume else None, folder)
     if module.target is None and trainer.is_global_zero:
         _save_language_model(module, checkpoint.best_model_path, folder, tokenizer)
     best = checkpoint.best_model_score
@@ -117,12 +87,73 @@ def _train(config: DictConfig, folder: Path) -> float:
         best = trainer.callback_metrics[module.monitor[0]]
     score = float("nan") if best is None else float(best)
     if trainer.is_global_zero:
-        _conclude(config, folder, module, score, seconds)
-    return score
+        _conclude(options, folder, module, score, seconds)
+    return TrainingResult(folder, score, module)
 
 
-def _count(trainer: L.Trainer, module: DrafterModule, datamodule: TextModule, to: Path) -> float:
-    """A drafter that counts its text does so once, and is validated as others are. Seconds."""
+def _module(
+    parts: TrainingParts, options: TrainingOptions, tokenizer: Tokenizer, device: torch.device
+) -> DrafterModule:
+    """The drafter beside its target. UserError, before the target writes its text, if they or the
+    options do not go together."""
+    module = DrafterModule(
+        lambda spec: parts.build_drafter(spec, tokenizer),
+        parts.open_target,
+        parts.objective,
+        parts.optimizer,
+        parts.schedule,
+        k=options.k,
+        sampling=options.sampling,
+        config=options.config,
+        teacher=parts.teacher,
+    )
+    module.to(device)
+    module.configure_model()
+    drafter = module.drafter
+    if drafter.encoder_decoder is not None and options.loader.pack:
+        raise UserError(f"drafter={drafter.name} reads a source: give data.pack=false")
+    if drafter.counted and (options.devices > 1 or parts.load_start is not None):
+        raise UserError(
+            f"drafter={drafter.name} counts its text in one process and from nothing: "
+            "leave out devices and start"
+        )
+    if parts.load_start is not None:
+        parts.load_start(drafter)
+        module.begun = True
+    return module
+
+
+def _datamodule(
+    parts: TrainingParts, options: TrainingOptions, tokenizer: Tokenizer, module: DrafterModule
+) -> TextModule:
+    return TextModule(
+        parts.build_source(),
+        tokenizer,
+        parts.open_target,
+        loader=options.loader,
+        open_writer=parts.open_writer,
+        teacher=parts.teacher,
+        taps=module.drafter.needs.taps,
+        teacher_path=parts.teacher_path,
+        k=options.k,
+        sampling=options.sampling,
+        seed=options.seed,
+        encoder_decoder=module.drafter.encoder_decoder,
+    )
+
+
+def _fit(
+    trainer: L.Trainer,
+    module: DrafterModule,
+    datamodule: TextModule,
+    timer: Timer,
+    resume: Path | None,
+    folder: Path,
+) -> float:
+    """Train, or count a drafter that learns by counting; seconds."""
+    if not module.drafter.counted:
+        trainer.fit(module, datamodule, ckpt_path=resume, weights_only=True)
+        return timer.time_elapsed("train")
     datamodule.trainer = trainer
     datamodule.setup("fit")
     started = time.perf_counter()
@@ -130,12 +161,12 @@ def _count(trainer: L.Trainer, module: DrafterModule, datamodule: TextModule, to
     seconds = time.perf_counter() - started
     trainer.validate(module, datamodule, verbose=False)
     for name in (LAST, BEST):
-        trainer.save_checkpoint(to / f"{name}.ckpt", weights_only=True)
+        trainer.save_checkpoint(folder / CHECKPOINTS / f"{name}.ckpt", weights_only=True)
     return seconds
 
 
 def _conclude(
-    config: DictConfig, folder: Path, module: DrafterModule, score: float, seconds: float
+    options: TrainingOptions, folder: Path, module: DrafterModule, score: float, seconds: float
 ) -> None:
     """manifest.json, and what to do next."""
     name, _ = module.monitor
@@ -145,28 +176,28 @@ def _conclude(
         "parameters": trained,
         "training_seconds": seconds,  # of all its runs, validation included
         "target": None if module.target is None else module.target.spec.name,
-        "config": plain(config),
+        "config": dict(options.config),
         **provenance(module.device),
     }
-    write_json(folder / "manifest.json", manifest)
+    write_json(folder / MANIFEST, manifest)
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{trained:,} parameters trained; best {name} {score:.3f}; run folder {folder}")
     if module.target is None:
         kind = "llama" if module.drafter.encoder_decoder is None else "seq2seq"
-        console.print(f"use it: python train.py target={kind} target.path={folder / 'model'}")
+        console.print(f"use it: litdraft train target={kind} target.path={folder / 'model'}")
     else:
-        console.print(f"evaluate it: python evaluate.py run={folder}")
+        console.print(f"evaluate it: litdraft evaluate run={folder}")
 
 
-def _check_resume(config: DictConfig, folder: Path, last: Path) -> None:
-    if config.resume and not last.exists():
+def _check_resume(options: TrainingOptions, folder: Path, last: Path) -> None:
+    if options.resume and not last.exists():
         raise UserError(
             f"resume=true was given, but there is no {last}: "
             "give name=... of an interrupted run, or leave out resume"
         )
-    if not config.resume and last.exists():
+    if not options.resume and last.exists():
         raise UserError(
-            f"{folder} holds a trained run already: resume=true takes it up again, "
+            f"{folder} holds a trained run already: resume=true continues it, "
             "name=... starts another beside it"
         )
 
@@ -179,34 +210,32 @@ def _checkpoint(module: DrafterModule, folder: Path) -> ModelCheckpoint:
         monitor=monitor,
         mode=mode,
         save_last=True,
-        save_on_train_epoch_end=False,  # behind the validation, which it judges by
+        save_on_train_epoch_end=False,  # after the validation, which it judges by
         enable_version_counter=False,
     )
 
 
 def _callbacks(
-    config: DictConfig, datamodule: TextModule, module: DrafterModule
+    options: TrainingOptions,
+    datamodule: TextModule,
+    module: DrafterModule,
+    target: Target | None,
 ) -> list[L.Callback]:
-    callbacks: list[L.Callback] = [
-        LastValidation(),
-        LearningRateMonitor("step"),
-        RichProgressBar(theme=RichProgressBarTheme(metrics_format=".3f"), leave=True),
-    ]
-    if module.target is not None and config.probe_prompts > 0:
-        callbacks.append(Probe(datamodule, config.probe_prompts))
-    return callbacks
+    callbacks: list[L.Callback] = [LastValidation(), LearningRateMonitor("step")]
+    if module.target is not None and options.probe_prompts > 0:
+        callbacks.append(Probe(datamodule, options.probe_prompts))
+    console = Console(highlight=False, soft_wrap=True)
+    start_up_summary(console, module, options)
+    return [*callbacks, EpochLines(console)]
 
 
-def _loggers(config: DictConfig, folder: Path) -> list[Logger]:
+def _loggers(parts: TrainingParts, folder: Path) -> list[Logger]:
     """metrics.csv always; what the user chose beside it."""
     metrics = folder / METRICS
     if metrics.exists():  # Lightning would start the file again
         number = len(list(folder.glob("metrics.*.csv"))) + 1
         metrics.rename(folder / f"metrics.{number}.csv")
-    loggers: list[Logger] = [CSVLogger(folder, name="", version="")]
-    if config.logger is not None:
-        loggers.append(build(config.logger, save_dir=str(folder), name=config.name))
-    return loggers
+    return [CSVLogger(folder, name="", version=""), *parts.build_loggers(folder)]
 
 
 def _save_language_model(

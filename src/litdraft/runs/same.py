@@ -1,0 +1,45 @@
+"""Whether a run folder belongs to a config."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from litdraft.config.resolvers import digest
+from litdraft.errors import UserError
+from litdraft.io import read_json
+from litdraft.runs.status import MANIFEST
+
+
+def run_config(run: Path, given: str) -> Any:
+    """The config a run was composed of; UserError, which calls it as `given`, if it is no run."""
+    path = run / ".hydra" / "config.yaml"
+    if not path.exists():
+        raise UserError(f"{given} is no folder of a training run: give one that train printed")
+    return OmegaConf.load(path)
+
+
+def check_same(config: DictConfig, folder: Path) -> None:
+    """UserError if `folder` holds a finished training with a different config."""
+    if not (folder / MANIFEST).exists():
+        return
+    theirs = OmegaConf.create(read_json(folder / MANIFEST)["config"])
+    if digest(theirs) != digest(config):
+        raise UserError(
+            f"{folder} holds a run with a different config: leave out hydra.sweep.subdir, or give "
+            "another hydra.sweep.dir"
+        )
+
+
+def check_start(config: DictConfig, run: Path) -> None:
+    """UserError unless `run` trained the same drafter: equal shapes are not enough."""
+    saved = run_config(run, f"start={run}")
+    theirs, mine = (OmegaConf.to_container(c.drafter, resolve=True) for c in (saved, config))
+    assert isinstance(theirs, dict)
+    assert isinstance(mine, dict)
+    differ = [str(k) for k in {**theirs, **mine} if theirs.get(k) != mine.get(k)]
+    if differ:
+        values = ", ".join(f"drafter.{key} is {theirs.get(key)} there" for key in differ)
+        raise UserError(f"start={run} trained another drafter than this one: {values}")
