@@ -130,7 +130,7 @@ def main() -> None:
         return
     register()
     found = {name: agreement(name) for name in names}
-    told = {"layers": found, "read": STEPS_READ, **provenance(torch.device("cpu"))}
+    told = {"layers": found, "read": STEPS_READ, **vars(provenance(torch.device("cpu")))}
     write_json(RESULTS / "layers.json", told)
     drawn(lambda axes: draw(axes, found), RESULTS / "layers.png")
 

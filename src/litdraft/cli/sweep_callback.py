@@ -19,7 +19,7 @@ from rich.table import Table
 from litdraft.config.checks import is_evaluated
 from litdraft.config.groups import build
 from litdraft.io import replacing, shortest
-from litdraft.reports.markdown import table
+from litdraft.reports.document import table_lines
 from litdraft.runs.status import ERROR, JobStatus, job_status
 from litdraft.sweeps import pareto
 from litdraft.sweeps.ranking import ENDS, SweepRow, cells, columns, decision, figures, ranked
@@ -73,7 +73,7 @@ def write(found: list[SweepRow], folder: Path) -> None:
         f"# {folder.name}: {len(found)} jobs",
         "",
         *(f"{line}\n" for line in decision(found)),
-        *table(cells(found)),
+        *table_lines(cells(found)),
         "",
         "![front](sweep.png)",
         "",

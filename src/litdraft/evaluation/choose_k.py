@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from rich.progress import Progress
 
-from litdraft.decoding.limits import LONGEST_DRAFT
 from litdraft.errors import UserError
 from litdraft.evaluation.draft_length import TURNS, best, draft_lengths
 from litdraft.evaluation.setup import Setup, prompts_of
+from litdraft.limits import LONGEST_DRAFT
 from litdraft.reports.schema import DraftLength
 
 

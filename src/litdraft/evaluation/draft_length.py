@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 
 from litdraft.acceptance.replay import replay_texts
 from litdraft.decoding.autoregress import Autoregress
-from litdraft.decoding.limits import LONGEST_DRAFT
 from litdraft.decoding.speculate import Speculate
+from litdraft.limits import LONGEST_DRAFT
 from litdraft.protocols import Drafter, Target
 from litdraft.reports.schema import DraftLength
 from litdraft.sampling import Sampling

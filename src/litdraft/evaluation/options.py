@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from litdraft.data.sources.base import Source
-from litdraft.decoding.limits import LONGEST_DRAFT
 from litdraft.errors import UserError
+from litdraft.limits import LONGEST_DRAFT
 from litdraft.protocols import Drafter, Target, TargetSpec
 from litdraft.sampling import Sampling
 from litdraft.tokenizers.base import Tokenizer

@@ -21,6 +21,7 @@ from litdraft.evaluation.options import EvaluationOptions, EvaluationParts
 from litdraft.protocols import Drafter, Target
 from litdraft.reports.provenance import provenance
 from litdraft.reports.schema import Evaluated, Floors
+from litdraft.targets.devices import own_device
 from litdraft.tokenizers.base import Tokenizer
 
 
@@ -65,7 +66,7 @@ def open_setup(
 ) -> Setup:
     """UserError if target, tokenizer and drafter do not fit each other or the options. Without
     `floors` nothing is opened to compare the drafter with."""
-    device = fabric.device if fabric.device.type == "cuda" else torch.device("cpu")
+    device = own_device()
     target = _open_target(parts, options, fabric, device)
     eager = target.dtype == torch.float32 and target.packed is None
 
@@ -134,12 +135,8 @@ def _prepare(drafter: Drafter, target: Target) -> None:
 def writer_of(setup: Setup) -> Writer:
     """Lets the target write, shared with the other processes."""
     fabric = setup.fabric
-    processes = Distributed(
-        fabric.global_rank, fabric.world_size, fabric.barrier, fabric.broadcast
-    )
-    return Writer(
-        setup.target, setup.parts.cache, setup.options.seed, distributed=processes
-    )
+    processes = Distributed(fabric.global_rank, fabric.world_size, fabric.barrier, fabric.broadcast)
+    return Writer(setup.target, setup.parts.cache, setup.options.seed, distributed=processes)
 
 
 def prompts_of(setup: Setup, split: Split, count: int) -> Rows:

@@ -177,7 +177,7 @@ def _conclude(
         "training_seconds": seconds,  # of all its runs, validation included
         "target": None if module.target is None else module.target.spec.name,
         "config": dict(options.config),
-        **provenance(module.device),
+        **vars(provenance(module.device)),
     }
     write_json(folder / MANIFEST, manifest)
     console = Console(highlight=False, soft_wrap=True)
