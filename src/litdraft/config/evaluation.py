@@ -58,8 +58,8 @@ def evaluation_parts(config: DictConfig) -> EvaluationParts:
     if config.target is None:
         raise UserError("target=null was given: an evaluation needs a target")
     return EvaluationParts(
-        open_target=partial(_open_target, config),
-        open_tokenizer=partial(_open_tokenizer, config),
+        open_target=partial(open_target, config),
+        open_tokenizer=partial(open_tokenizer, config),
         build_drafter=partial(_build_drafter, config),
         build_untrained=partial(_build_untrained, config),
         open_source=partial(source_of, config),
@@ -69,7 +69,7 @@ def evaluation_parts(config: DictConfig) -> EvaluationParts:
     )
 
 
-def _open_target(
+def open_target(
     config: DictConfig, dtype: torch.dtype | None, device: torch.device, native: bool
 ) -> Target:
     opener = target_opener(config, dtype, fused=native)
@@ -77,7 +77,7 @@ def _open_target(
     return opener(device)
 
 
-def _open_tokenizer(config: DictConfig, target: Target) -> Tokenizer:
+def open_tokenizer(config: DictConfig, target: Target) -> Tokenizer:
     return tokenizer_of(config, target, Path())
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from litdraft.reports.document import Cells
 
-HEAD_WIDTH = 10  # characters of a column's head before it wraps
+HEAD_WIDTH = 8  # characters of a column's head before it wraps
 
 
 def console() -> Console:
