@@ -15,7 +15,16 @@ from litdraft.acceptance.replay import Replay, replay_batch
 from litdraft.data.rows.batches import Batch
 from litdraft.errors import UserError
 from litdraft.losses.objective import Objective, Sums
-from litdraft.protocols import Drafter, Target, TargetOutput, TargetSpec, TrainingBatch
+from litdraft.protocols import (
+    Drafter,
+    Target,
+    TargetOutput,
+    TargetSpec,
+    Trainable,
+    TrainingBatch,
+    check_length,
+    counts,
+)
 from litdraft.sampling import Sampling
 from litdraft.teachers.base import Teacher
 from litdraft.teachers.online import Online
@@ -31,7 +40,7 @@ class DrafterModule(L.LightningModule):
     trained. `config` is plain data, kept in every checkpoint.
     """
 
-    drafter: Drafter
+    drafter: Trainable
 
     def __init__(
         self,
@@ -80,14 +89,15 @@ class DrafterModule(L.LightningModule):
             )
         if self._open_target is not None:
             self.__dict__["target"] = self._open_target(self.device)
-        self.drafter = self._build_drafter(self.target.spec if self.target else None)
-        self.drafter.check_length(self.k)
-        learns = any(parameter.requires_grad for parameter in self.drafter.parameters())
-        if not learns and not self.drafter.counted:
+        drafter = self._build_drafter(self.target.spec if self.target else None)
+        check_length(drafter, self.k)
+        learns = any(parameter.requires_grad for parameter in drafter.parameters())
+        if not isinstance(drafter, Trainable) or not (learns or counts(drafter)):
             raise UserError(
-                f"drafter={self.drafter.name} has nothing to train: evaluate it as it is with "
+                f"drafter={drafter.name} has nothing to train: evaluate it as it is with "
                 "python evaluate.py drafter=..."
             )
+        self.drafter = drafter
         if not self.teacher.has_hidden and (self.drafter.needs.hidden or self.drafter.needs.taps):
             raise UserError(
                 f"drafter={self.drafter.name} reads the target's hidden states, which "

@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from litdraft.protocols import counts
 from litdraft.training.module import DrafterModule
 from litdraft.training.options import TrainingOptions
 
@@ -21,7 +22,7 @@ def start_up_summary(console: Console, module: DrafterModule, options: TrainingO
     """Device, type, target and drafter, before the target writes or reads any text."""
     drafter = module.drafter
     parameters = sum(p.numel() for p in drafter.parameters() if p.requires_grad)
-    learns = "counts its text" if drafter.counted else f"{parameters:,} parameters to train"
+    learns = "counts its text" if counts(drafter) else f"{parameters:,} parameters to train"
     lines = [("device", f"{module.device}, {options.devices} process(es)")]
     if module.target is not None:
         spec, dtype = module.target.spec, str(module.target.dtype).removeprefix("torch.")

@@ -17,7 +17,7 @@ from litdraft.checkpoints.load import save_language_model
 from litdraft.data.rows import preview
 from litdraft.errors import UserError
 from litdraft.io import write_json
-from litdraft.protocols import Target
+from litdraft.protocols import Counted, Target, counts, layout_of
 from litdraft.reports.provenance import provenance
 from litdraft.runs.lock import claimed
 from litdraft.runs.status import BEST, CHECKPOINTS, LAST, MANIFEST
@@ -83,7 +83,7 @@ def _train(parts: TrainingParts, options: TrainingOptions, folder: Path) -> Trai
     if module.target is None and trainer.is_global_zero:
         _save_language_model(module, checkpoint.best_model_path, folder, tokenizer)
     best = checkpoint.best_model_score
-    if module.drafter.counted:
+    if counts(module.drafter):
         best = trainer.callback_metrics[module.monitor[0]]
     score = float("nan") if best is None else float(best)
     if trainer.is_global_zero:
@@ -110,9 +110,9 @@ def _module(
     module.to(device)
     module.configure_model()
     drafter = module.drafter
-    if drafter.encoder_decoder is not None and options.loader.pack:
+    if layout_of(drafter) is not None and options.loader.pack:
         raise UserError(f"drafter={drafter.name} reads a source: give data.pack=false")
-    if drafter.counted and (options.devices > 1 or parts.load_start is not None):
+    if counts(drafter) and (options.devices > 1 or parts.load_start is not None):
         raise UserError(
             f"drafter={drafter.name} counts its text in one process and from nothing: "
             "leave out devices and start"
@@ -138,7 +138,7 @@ def _datamodule(
         k=options.k,
         sampling=options.sampling,
         seed=options.seed,
-        encoder_decoder=module.drafter.encoder_decoder,
+        encoder_decoder=layout_of(module.drafter),
     )
 
 
@@ -151,13 +151,14 @@ def _fit(
     folder: Path,
 ) -> float:
     """Train, or count a drafter that learns by counting; seconds."""
-    if not module.drafter.counted:
+    drafter = module.drafter
+    if not isinstance(drafter, Counted) or not drafter.counts:
         trainer.fit(module, datamodule, ckpt_path=resume, weights_only=True)
         return timer.time_elapsed("train")
     datamodule.trainer = trainer
     datamodule.setup("fit")
     started = time.perf_counter()
-    module.drafter.count(datamodule.texts())
+    drafter.count(datamodule.texts())
     seconds = time.perf_counter() - started
     trainer.validate(module, datamodule, verbose=False)
     for name in (LAST, BEST):
@@ -183,7 +184,7 @@ def _conclude(
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{trained:,} parameters trained; best {name} {score:.3f}; run folder {folder}")
     if module.target is None:
-        kind = "llama" if module.drafter.encoder_decoder is None else "seq2seq"
+        kind = "llama" if layout_of(module.drafter) is None else "seq2seq"
         console.print(f"use it: litdraft train target={kind} target.path={folder / 'model'}")
     else:
         console.print(f"evaluate it: litdraft evaluate run={folder}")
