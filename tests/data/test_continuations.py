@@ -1,4 +1,4 @@
-"""TokenProgress that is killed at any moment ends as work that was left alone, to the byte."""
+"""Caches that are killed at any moment and resumed are the same to the byte as whole ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONGEST = {"text": 0.25, "cache": 0.55}  # of the whole time, so that some are l
 
 
 def work(name: str, folder: Path) -> None:
-    """The whole of one artefact, from wherever it stands."""
+    """Make one artefact completely, resuming if a part exists."""
     import torch
     from tests.fakes import random_target
 
@@ -50,7 +50,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def child(task: Callable[[], None]) -> int:
-    """A forked process: everything is imported already, so that it dies at work."""
+    """A forked process: everything is imported already, so that it is killed while it works."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -62,7 +62,7 @@ def child(task: Callable[[], None]) -> int:
 
 
 def harness(name: str, folder: Path) -> None:
-    """Runs in a process of its own, which has started no threads and may fork."""
+    """Runs in a separate process, which has started no threads and may fork."""
     random.seed(name)
     begun = time.perf_counter()
     assert os.waitpid(child(lambda: work(name, folder / "whole")), 0)[1] == 0
