@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 
-from litdraft.checkpoints.hf_causal import proven
+from litdraft.checkpoints.hf_causal_check import checked_model
 from litdraft.decoding.speculate import Speculate
 from litdraft.drafters.lookup import Lookup
 from litdraft.sampling import Sampling
@@ -45,7 +45,7 @@ def model_of(kind: str) -> Any:
 
 def turns(model: Any, batch: int) -> tuple[list[float], list[float]]:
     """Seconds of rounds, and of forward passes of the model alone."""
-    target = HFCausalTarget(proven(model, 512, "random"), "random")
+    target = HFCausalTarget(checked_model(model, 512, "random"), "random")
     model.set_attn_implementation("litdraft" if model._supports_attention_backend else "eager")
     prompts = torch.randint(3, 8192, (batch, PREFIX), generator=torch.Generator().manual_seed(1))
     drafter = Lookup()

@@ -15,7 +15,7 @@ import os
 from pathlib import Path
 
 from litdraft.data.rows.prompt_layout import prompt_tokens
-from litdraft.data.sources.examples import given_in, written_in
+from litdraft.data.sources.examples import prompt_text, response_text
 from litdraft.data.sources.restoration import Restoration
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.evaluation.quality import figures, sums
@@ -42,8 +42,8 @@ def main() -> None:
         f"{SHARED}/data/books", test="alice", validation="jungle", most_words=asked.words
     )
     examples = list(source.examples("test", tokenizer))
-    given = [given_in(example) for example in examples]
-    wanted = [(written_in(example, tokenizer) or "").strip() for example in examples]
+    given = [prompt_text(example) for example in examples]
+    wanted = [(response_text(example, tokenizer) or "").strip() for example in examples]
     prompts = [prompt_tokens(tokenizer, target.spec.encoder_decoder, text) for text in given]
     written, cut = [], []
     for at in range(0, len(prompts), BATCH):

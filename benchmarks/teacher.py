@@ -35,7 +35,7 @@ from litdraft.config.build import (
 )
 from litdraft.config.schema import register
 from litdraft.data.continuations import Writer
-from litdraft.data.distributed import Share
+from litdraft.data.distributed import Distributed
 from litdraft.data.rows.batches import TrainingBatches, collate
 from litdraft.data.rows.rows import Row
 from litdraft.io import replacing
@@ -43,8 +43,11 @@ from litdraft.protocols import TargetSpec, TrainingBatch
 from litdraft.reports.provenance import provenance
 from litdraft.sampling import Sampling
 from litdraft.targets.llama import LlamaTarget
-from litdraft.teachers.base import Hidden, Online, Teacher, TopK
+from litdraft.teachers.base import Teacher
 from litdraft.teachers.cache import TeacherCache
+from litdraft.teachers.hidden import Hidden
+from litdraft.teachers.online import Online
+from litdraft.teachers.topk import TopK
 
 SHARED = Path(os.environ.get("LITDRAFT_SHARED") or "../shared")
 CASES = {
@@ -78,7 +81,7 @@ class Case:
         data = datamodule_of(config, tokenizer, opener, Online(), self.drafter)
         rows = data.source.training(data.materials())
         self.sets: dict[str, Any] = {
-            name: TeacherCache(rows, teacher, self.target, (), data.cache, Share())
+            name: TeacherCache(rows, teacher, self.target, (), data.cache, Distributed())
             if teacher.cached
             else rows
             for name, teacher in TEACHERS.items()
@@ -148,9 +151,9 @@ def writing(case: Case, rows: int = 128) -> dict[str, float]:
     for name, temperature in (("greedy", 0.0), ("temperature 1", 1.0)):
         with tempfile.TemporaryDirectory() as folder:
             began = time.perf_counter()
-            text = Writer(target, Path(folder), 0).continued(prompts, 128, Sampling(temperature))
+            text = Writer(target, Path(folder), 0).write(prompts, 128, Sampling(temperature))
             seconds = time.perf_counter() - began
-        told[name] = (text.tokens() - sum(map(len, prompts))) / seconds
+        told[name] = (text.token_count() - sum(map(len, prompts))) / seconds
     return told
 
 

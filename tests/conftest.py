@@ -57,7 +57,7 @@ def little(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from litdraft.checkpoints.hf_llama import save_hf_folder
     from litdraft.checkpoints.hf_t5 import save_t5_folder
-    from litdraft.tokenizers.load import train_sentencepiece
+    from litdraft.tokenizers.sentencepiece import train_sentencepiece
 
     root = tmp_path_factory.mktemp("little")
     (root / "text").mkdir()

@@ -1,4 +1,4 @@
-"""What the host may know without waiting for a device."""
+"""Reading a tensor's values on the host only if that does not wait for a device."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 
-def known(x: Tensor) -> bool:
-    """Whether looking at values costs nothing: on a CPU, outside of what is being compiled."""
+def values_known(x: Tensor) -> bool:
+    """Whether the host can read the values at no cost: on a CPU, and not while compiling."""
     return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
-def nothing_in(mask_n: Tensor) -> bool:
-    """Whether it is known that nothing is set."""
-    return known(mask_n) and not bool(mask_n.any())
+def known_empty(mask_n: Tensor) -> bool:
+    """Whether the host knows, at no cost, that the mask is False everywhere."""
+    return values_known(mask_n) and not bool(mask_n.any())

@@ -1,11 +1,11 @@
-"""The one exception that a user is meant to read."""
+"""The one exception whose message is for the user."""
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """Bad input, told in one sentence: what was given, what was expected, what to do.
+    """Bad input, in one sentence: what was given, what was expected, what to do.
 
-    Entry points print the sentence and exit with status 2; anything else is a bug and
-    keeps its traceback.
+    Entry points print the sentence and exit with status 2. Any other exception is a bug and keeps
+    its traceback.
     """

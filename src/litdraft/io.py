@@ -1,4 +1,4 @@
-"""Reading and writing files whole."""
+"""Reading and writing whole files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from litdraft.errors import UserError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place once it was written whole."""
+    """A temporary path next to `path` that replaces it when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     try:
@@ -25,33 +25,33 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def tidy(folder: Path) -> None:
-    """Remove what processes of this machine that were killed left half written."""
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files of killed processes of this machine."""
     for path in folder.glob(f".*.{socket.gethostname()}.*.tmp"):
         try:
             os.kill(int(path.name.split(".")[-2]), 0)
         except ProcessLookupError:
             path.unlink(missing_ok=True)
         except (PermissionError, ValueError):
-            continue  # alive, or not ours
+            continue  # the process is alive, or the file is not ours
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Whole or not at all, to be read by people too."""
+    """Write indented JSON, completely or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object that a JSON file holds; UserError if there is none."""
+    """The object in a JSON file; UserError if the file is missing or has anything else."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist: give a path that holds one") from None
+        raise UserError(f"{path} does not exist: give a path to an existing file") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is not readable JSON ({error}): restore the file") from error
     if not isinstance(values, dict):
-        raise UserError(f"{path} holds {type(values).__name__}, but a JSON object was expected")
+        raise UserError(f"{path} has {type(values).__name__}, but a JSON object was expected")
     return values
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from litdraft.networks.llama import Llama
 
 # fairscale's layers in Meta's model.py: ColumnParallelLinear splits what comes out of a matrix, its
-# rows; RowParallelLinear what goes in, its columns. Norms are whole everywhere.
+# rows; RowParallelLinear what goes in, its columns. Norms are whole in_every_shard.
 SPLIT = {"wq": 0, "wk": 0, "wv": 0, "wo": 1, "w1": 0, "w2": 1, "w3": 0, "output": 0}
 
 
@@ -25,8 +25,11 @@ def meta_state(model: Llama) -> dict[str, Tensor]:
     def paired(rows_nD: Tensor) -> Tensor:
         return rows_nD[[at + i for at in range(0, len(rows_nD), head) for i in order]]
 
-    told = {"tok_embeddings.weight": state["embedding.weight"], "norm.weight": state["norm.weight"]}
-    told["output.weight"] = state.get("head.weight", state["embedding.weight"])
+    message = {
+        "tok_embeddings.weight": state["embedding.weight"],
+        "norm.weight": state["norm.weight"],
+    }
+    message["output.weight"] = state.get("head.weight", state["embedding.weight"])
     queries, keys = config.heads * head, config.kv_heads * head
     for i in range(config.layers):
         ours, theirs = f"blocks.{i}.", f"layers.{i}."
@@ -39,8 +42,8 @@ def meta_state(model: Llama) -> dict[str, Tensor]:
             ("attention_norm", state[ours + "attention_norm.weight"]),
             ("ffn_norm", state[ours + "mlp_norm.weight"]),
         ):  # fmt: skip
-            told[f"{theirs}{name}.weight"] = weight
-    return told
+            message[f"{theirs}{name}.weight"] = weight
+    return message
 
 
 def save_meta(model: Llama, folder: Path, shards: int = 1, split: int = 0, **params: Any) -> Path:
@@ -56,12 +59,12 @@ def save_meta(model: Llama, folder: Path, shards: int = 1, split: int = 0, **par
     folder.mkdir(parents=True, exist_ok=True)
     for number, piece in enumerate(pieces):
         torch.save(piece, folder / f"consolidated.{number:02}.pth")
-    told = {
+    message = {
         "dim": config.width, "n_layers": config.layers, "n_heads": config.heads,
         "n_kv_heads": config.kv_heads, "vocab_size": -1, "multiple_of": 256,
         "norm_eps": config.norm_eps, "rope_theta": config.rope_theta, **params,
     }  # fmt: skip
-    kept = {key: value for key, value in told.items() if value is not None}
+    kept = {key: value for key, value in message.items() if value is not None}
     (folder / "params.json").write_text(json.dumps(kept))
     return folder
 

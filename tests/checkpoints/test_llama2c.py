@@ -281,29 +281,29 @@ def test_a_file_unlike_its_header_is_refused_by_name(tmp_path: Path, version: in
 
 REFUSED = {
     "version 3": (4, struct.pack("<i", 3), "of version 3, but only versions 0, 1 and 2 are read"),
-    "more than a flag": (36, b"\2", "says more in its header than llama2.c's version 2 does"),
-    "another program's": (41, b"\1", "says more in its header than llama2.c's version 2 does"),
+    "more than a flag": (36, b"\2", "has unknown values in its llama2.c version-2 header"),
+    "another program's": (41, b"\1", "has unknown values in its llama2.c version-2 header"),
     "no group": (37, struct.pack("<i", 0), "groups of 0 numbers, which do not divide"),
     "an odd group": (37, struct.pack("<i", 5), "groups of 5 numbers, which do not divide"),
-    "another group": (37, struct.pack("<i", 4), "its header asks for"),
-    "no heads": (20, struct.pack("<i", 0), "version-2 checkpoint: its header reads .* heads 0"),
-    "negative": (28, struct.pack("<i", -17), "its header reads .* vocabulary -17"),
+    "another group": (37, struct.pack("<i", 4), "its header requires"),
+    "no heads": (20, struct.pack("<i", 0), "version-2 checkpoint: its header has .* heads 0"),
+    "negative": (28, struct.pack("<i", -17), "its header has .* vocabulary -17"),
 }
 
 
-@pytest.mark.parametrize("at, wrong, told", REFUSED.values(), ids=REFUSED.keys())
-def test_a_later_header_is_checked(tmp_path: Path, at: int, wrong: bytes, told: str) -> None:
+@pytest.mark.parametrize("at, wrong, message", REFUSED.values(), ids=REFUSED.keys())
+def test_a_later_header_is_checked(tmp_path: Path, at: int, wrong: bytes, message: str) -> None:
     path = rewrite(write(tmp_path / "model.bin"), 2, 8)
     data = path.read_bytes()
     path.write_bytes(data[:at] + wrong + data[at + len(wrong) :])
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         open_checkpoint(path)
 
 
 def test_scales_at_the_end_are_noticed(tmp_path: Path) -> None:
     """The file is as long as one whose scales stand behind each matrix."""
     path = rewrite(write(tmp_path / "model.bin"), 2, 8, apart=True)
-    with pytest.raises(UserError, match="no scales where"):
+    with pytest.raises(UserError, match="no scales after each matrix"):
         open_checkpoint(path)
 
 

@@ -222,7 +222,7 @@ def test_extra_files_come_along_and_nothing_else_is_left(tmp_path: Path) -> None
     assert all(path.stat().st_mode & 0o044 for path in folder.iterdir()), "only its owner may read"
 
 
-def test_a_missing_extra_file_is_told_before_anything_is_written(tmp_path: Path) -> None:
+def test_a_missing_extra_file_is_reported_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere"):
         save_hf_folder(
             *(made(CONFIGS["tied"]), tmp_path / "out", torch.float32, 1, (2,)),
@@ -293,7 +293,7 @@ BROKEN_FILES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a bias": (lambda f: edit_tensors(f / ONE, add_bias), "q_proj.bias"),
     "no config": (lambda f: (f / "config.json").unlink(), "config.json does not exist"),
     "no JSON": (lambda f: truncate(f / "config.json"), "config.json is not readable JSON"),
-    "a list": (lambda f: (f / "config.json").write_text("[]"), "config.json holds list"),
+    "a list": (lambda f: (f / "config.json").write_text("[]"), "config.json has list"),
 }
 
 
@@ -328,7 +328,7 @@ BROKEN_KEYS: dict[str, dict[str, Any]] = {
     "tie_word_embeddings": {"tie_word_embeddings": "yes"},
     "eos_token_id": {"eos_token_id": [2, 96]},
     "bos_token_id": {"bos_token_id": 1.5},
-    "heads are 7 wide": {"head_dim": 7},
+    "head_dim is 7": {"head_dim": 7},
 }
 
 
@@ -363,9 +363,9 @@ def test_broken_shards_are_refused_by_name(tmp_path: Path) -> None:
         open_checkpoint(folder)
 
 
-def test_a_path_that_is_no_checkpoint_is_told_what_would_be(tmp_path: Path) -> None:
+def test_a_path_that_is_no_checkpoint_is_reported_what_would_be(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere does not exist.*Hugging Face folder.*\.bin"):
         open_checkpoint(tmp_path / "nowhere")
     (tmp_path / "model.gguf").touch()
-    with pytest.raises(UserError, match=r"model\.gguf is none"):
+    with pytest.raises(UserError, match=r"model\.gguf is not a checkpoint"):
         open_checkpoint(tmp_path / "model.gguf")

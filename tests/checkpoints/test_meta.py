@@ -18,7 +18,7 @@ from tests.loading import held_while_opening
 from torch import Tensor
 
 from litdraft.checkpoints.load import load_llama, open_checkpoint, save_hf_folder
-from litdraft.checkpoints.meta_params import LLAMA_3, ends
+from litdraft.checkpoints.meta_params import LLAMA_3, special_ids
 from litdraft.drafters.pretrained import Pretrained
 from litdraft.errors import UserError
 from litdraft.networks.llama import Llama, RopeScaling
@@ -74,10 +74,10 @@ def test_scaled_models_are_those_of_transformers(tmp_path: Path, tied: bool, fac
     assert (our_logits(folder, tokens_BT) - expected).abs().max() > 1e-4
 
 
-def test_a_scaling_that_is_told_is_believed(tmp_path: Path) -> None:
-    told: dict[str, Any] = {"use_scaled_rope": True, "rope_scaling_factor": 16.0}
-    told["rope_high_freq_factor"] = 2.0
-    scaling = open_checkpoint(save_meta(made(), tmp_path, **told)).config.rope_scaling
+def test_a_scaling_that_is_reported_is_believed(tmp_path: Path) -> None:
+    message: dict[str, Any] = {"use_scaled_rope": True, "rope_scaling_factor": 16.0}
+    message["rope_high_freq_factor"] = 2.0
+    scaling = open_checkpoint(save_meta(made(), tmp_path, **message)).config.rope_scaling
     assert scaling == RopeScaling(16.0, 1.0, 2.0, 8192)
 
 
@@ -113,7 +113,7 @@ def test_llama_3_is_known_by_its_vocabulary(tmp_path: Path) -> None:
     checkpoint = open_checkpoint(save_meta(model, tmp_path / "Llama3", vocab_size=LLAMA_3))
     assert (checkpoint.name, checkpoint.config.context) == ("Llama3", 8192)
     assert (checkpoint.bos, checkpoint.eos) == (128_000, (128_001, 128_008, 128_009))
-    assert ends(32_000) == (1, (2,))
+    assert special_ids(32_000) == (1, (2,))
 
 
 def test_a_folder_of_metas_drafts_too_and_half_precision_is_kept(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ ONE, TWO = "consolidated.00.pth", "consolidated.01.pth"
 WK, W2 = "layers.1.attention.wk.weight", "layers.0.feed_forward.w2.weight"
 BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "the last shard missing": (lambda f: (f / TWO).unlink(), r"1 of 2 shards.*consolidated\.01"),
-    "the first missing": (lambda f: (f / ONE).unlink(), r"holds consolidated\.01.*but no cons"),
+    "the first missing": (lambda f: (f / ONE).unlink(), r"has consolidated\.01.*but no cons"),
     "no shards": (
         lambda f: [path.rename(f"{path}.old") for path in f.glob("*.pth")],
         r"no consolidated\.00\.pth",
@@ -185,18 +185,18 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a pickle alone": (
         lambda f: (f / ONE).write_bytes(pickle.dumps(Code())), r"00\.pth is not readable",
     ),
-    "code": (lambda f: torch.save({"a": Code()}, f / ONE), r"nothing else is unpickled"),
-    "numbers": (lambda f: torch.save({"a": 3}, f / ONE), r"other things than named tensors"),
-    "a list": (lambda f: torch.save([torch.ones(2)], f / TWO), r"01\.pth holds other things"),
+    "code": (lambda f: torch.save({"a": Code()}, f / ONE), r"which are never unpickled"),
+    "numbers": (lambda f: torch.save({"a": 3}, f / ONE), r"other objects than named tensors"),
+    "a list": (lambda f: torch.save([torch.ones(2)], f / TWO), r"01\.pth has other objects"),
     "a tensor missing": (
-        lambda f: edit_shards(f, change(WK, None), "01"), r"01\.pth holds no tensor layers\.1\.att",
+        lambda f: edit_shards(f, change(WK, None), "01"), r"01\.pth has no tensor layers\.1\.att",
     ),
     "an embedding missing": (
-        lambda f: edit_shards(f, change("tok_embeddings.weight", None)), "holds no tensor tok_emb",
+        lambda f: edit_shards(f, change("tok_embeddings.weight", None)), "has no tensor tok_emb",
     ),
     "a stranger": (
         lambda f: edit_shards(f, change("layers.0.attention.wq.bias", lambda t: t)),
-        r"holds layers\.0\.attention\.wq\.bias, for which",
+        r"has layers\.0\.attention\.wq\.bias, which this Llama",
     ),
     "shards unlike each other": (
         lambda f: edit_shards(f, change(W2, lambda t: t[:, :-1]), "01"),
@@ -234,8 +234,8 @@ BROKEN_KEYS: dict[str, tuple[dict[str, Any], str]] = {
     "heads": ({"n_heads": 3}, r"dim is 32, but must be a multiple of 6"),
     "key heads": ({"n_kv_heads": 3}, "n_kv_heads is 3, but must be a divisor"),
     "fewer key heads": ({"n_kv_heads": 2}, r"wk\.weight.* \[8, 32\] in its 2 .* \[8, 32\] in all"),
-    "fewer layers": ({"n_layers": 1}, r"holds layers\.1\.attention.*, for which"),
-    "more layers": ({"n_layers": 3}, r"holds no tensor layers\.2\.attention"),
+    "fewer layers": ({"n_layers": 1}, r"has layers\.1\.attention.*, which this Llama"),
+    "more layers": ({"n_layers": 3}, r"has no tensor layers\.2\.attention"),
     "vocabulary": ({"vocab_size": 25}, "vocab_size is 25, but must be -1 or 24"),
     "vocabulary, a word": ({"vocab_size": "24"}, "vocab_size is '24', but must be -1 or 24"),
     "epsilon": ({"norm_eps": 0}, "norm_eps is 0, but must be a number above 0"),

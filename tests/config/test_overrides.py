@@ -27,7 +27,7 @@ from litdraft.config.overrides import check_overrides
 from litdraft.config.schema import checked, register
 from litdraft.errors import UserError
 from litdraft.protocols import TargetSpec
-from litdraft.tokenizers.load import train_sentencepiece
+from litdraft.tokenizers.sentencepiece import train_sentencepiece
 from litdraft.training.run import train
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -208,9 +208,9 @@ BAD = {
     "target=llama": r"target.path has no value: give target.path=",
     "target=llama target.path=nowhere": "nowhere does not exist",
     "target=llama target.path={text}": "config.json does not exist",
-    "target=llama target.path={target} target.tokenizer=nowhere": "nowhere is no tokenizer",
+    "target=llama target.path={target} target.tokenizer=nowhere": "nowhere is not a tokenizer",
     "target=llama target.path={target} target.tokenizer={root}/other.model": "tokenizer has 330",
-    "target=llama target.path={target} data=text data.path={root}/empty": "holds no .txt file",
+    "target=llama target.path={target} data=text data.path={root}/empty": "has no .txt file",
     "target=llama target.path={target} drafter=lookup": "nothing to train",
     "target=llama target.path={target} drafter.layers=0": "layers=0",
     "target=llama target.path={target} data.length=300": "context of 256",

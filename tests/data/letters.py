@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from litdraft.data.sources.examples import Example, Piece, Split
-from litdraft.tokenizers.load import Tokenizer
+from litdraft.data.sources.examples import Example, Segment, Split
+from litdraft.tokenizers.base import Tokenizer
 
 
 class Letters(Tokenizer):
@@ -41,7 +41,7 @@ class Some:
     """`count` examples of a prompt of `given` letters and a response of `written`."""
 
     documents = False
-    apart: frozenset[Split] = frozenset()
+    own_splits: frozenset[Split] = frozenset()
 
     def __init__(self, count: int = 30, given: int = 4, written: int = 3) -> None:
         self.count, self.given, self.written = count, given, written
@@ -53,8 +53,8 @@ class Some:
         return [
             Example(
                 (
-                    Piece(f"{n:0{self.given}d}" if self.given else ""),
-                    Piece("x" * self.written, True),
+                    Segment(f"{n:0{self.given}d}" if self.given else ""),
+                    Segment("x" * self.written, True),
                 )
             )
             for n in range(self.count)
@@ -62,7 +62,7 @@ class Some:
 
 
 def example(prompt: str, response: str) -> Example:
-    return Example((Piece(prompt), Piece(response, written=True)), place="here, line 1")
+    return Example((Segment(prompt), Segment(response, response=True)), location="here, line 1")
 
 
 def text_of(tokens: list[int]) -> str:

@@ -1,4 +1,4 @@
-"""Work that is killed at any moment ends as work that was left alone, to the byte."""
+"""TokenProgress that is killed at any moment ends as work that was left alone, to the byte."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ def work(name: str, folder: Path) -> None:
 
     from litdraft.data import continuations
     from litdraft.data.continuations import Writer
-    from litdraft.data.distributed import Share
+    from litdraft.data.distributed import Distributed
     from litdraft.data.rows.rows import Rows
     from litdraft.sampling import Sampling
     from litdraft.teachers import cache as teacher_cache
-    from litdraft.teachers.base import Hidden
     from litdraft.teachers.cache import TeacherCache
+    from litdraft.teachers.hidden import Hidden
 
     torch.set_num_threads(1)
     target = random_target(dtype=torch.float32)
     if name == "text":
-        continuations.PART = 8
+        continuations.ROWS_PER_FILE = 8
         prompts = [[1, 3 + n % 17] for n in range(320)]
-        Writer(target, folder, seed=0, batch=4).continued(prompts, 24, Sampling(1.0))
+        Writer(target, folder, seed=0, batch=4).write(prompts, 24, Sampling(1.0))
     else:
-        teacher_cache.SHARD = 6000
+        teacher_cache.SHARD_BYTES = 6000
         rows = Rows.of([[1 + (n * m) % 19 for m in range(3 + n % 40)] for n in range(800)])
-        TeacherCache(rows, Hidden("int8"), target, (0,), folder, Share())
+        TeacherCache(rows, Hidden("int8"), target, (0,), folder, Distributed())
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -21,8 +21,10 @@ from litdraft.errors import UserError
 from litdraft.protocols import Observation
 from litdraft.sampling import Sampling, draw
 from litdraft.targets.llama import LlamaTarget
-from litdraft.tokenizers.intersection import shared
-from litdraft.tokenizers.load import Tokenizer, open_tokenizer, train_sentencepiece
+from litdraft.tokenizers.base import Tokenizer
+from litdraft.tokenizers.intersection import intersection
+from litdraft.tokenizers.load import open_tokenizer
+from litdraft.tokenizers.sentencepiece import train_sentencepiece
 
 SHAPE = vars(random_target().model.config)
 PROMPTS = [[1, 2, 3], [1, 4, 5, 6, 7]]
@@ -121,9 +123,9 @@ def test_tokenizers_that_share_some_tokens_draft_those(
     drafter.model.reset_buffers()
     drafter.set_tokenizer(theirs)
     assert drafter.vocabulary_U is not None
-    assert drafter.mine_U is not None
+    assert drafter.drafter_U is not None
     assert 20 < len(drafter.vocabulary_U) < 300
-    for token, own in zip(drafter.vocabulary_U.tolist(), drafter.mine_U.tolist(), strict=True):
+    for token, own in zip(drafter.vocabulary_U.tolist(), drafter.drafter_U.tolist(), strict=True):
         assert theirs.decode([5, token]) == mine.decode([5, own]) or token < 259  # bytes
     drafter.bind(target)
     told = Speculate(target, drafter, 3, Sampling(temperature)).generate(PROMPTS, 20)
@@ -148,8 +150,8 @@ def test_pieces_are_shared_by_what_they_spell(little: Path, tmp_path: Path) -> N
     """Spaces, newlines and bytes are written in two ways."""
     text = (little / "text" / "one.txt").read_text()
     mine, theirs = open_tokenizer(little / "target"), byte_level(tmp_path, [text])
-    common = shared(mine, theirs, theirs.size)
-    both = torch.stack((common.theirs_U, common.mine_U), 1).tolist()
+    common = intersection(mine, theirs, theirs.size)
+    both = torch.stack((common.target_U, common.drafter_U), 1).tolist()
     spelled = {theirs.piece(one): mine.piece(other) for one, other in both}
     assert spelled["Ġb"] == "▁b"
     assert spelled["Ċ"] in ("<0x0A>", "\n")
@@ -184,8 +186,8 @@ def test_the_same_tokens_rounded_up_differently_are_no_difference(little: Path) 
     drafter.set_tokenizer(open_tokenizer(little / "target"))
     assert drafter.vocabulary_U is not None
     assert drafter.vocabulary_U.tolist() == list(range(320))
-    assert drafter.heard_V is not None
-    assert drafter.heard_V[:320].tolist() == list(range(320)), "special tokens as well"
+    assert drafter.input_V is not None
+    assert drafter.input_V[:320].tolist() == list(range(320)), "special tokens as well"
 
 
 def test_a_path_is_needed() -> None:

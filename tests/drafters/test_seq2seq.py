@@ -153,5 +153,5 @@ def test_what_does_not_go_together_is_told(target: Seq2SeqTarget) -> None:
 def test_another_start_token_is_read_as_ones_own(target: Seq2SeqTarget, tmp_path: Path) -> None:
     drafter = Pretrained(target.spec, saved(tmp_path, "flan", decoder_start_token_id=1))
     drafter.set_tokenizer(NoTokenizer())
-    assert drafter.heard_V is not None
-    assert drafter.heard_V.tolist() == [1, *range(1, 43)]
+    assert drafter.input_V is not None
+    assert drafter.input_V.tolist() == [1, *range(1, 43)]

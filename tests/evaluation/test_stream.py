@@ -11,7 +11,7 @@ from tests.fakes import context_of
 
 from litdraft.evaluation.stream import Stream
 from litdraft.protocols import Context, Verdict
-from litdraft.tokenizers.load import Tokenizer
+from litdraft.tokenizers.base import Tokenizer
 
 
 class Bytes(Tokenizer):

@@ -138,11 +138,11 @@ def test_a_broken_folder_is_told(tmp_path: Path) -> None:
             feed_forward_proj="gated-swish"
         ),
         "d_ff is 0, but must be a whole number": edited(d_ff=0),
-        "holds no tensor decoder.block.2": edited(num_decoder_layers=3),
-        "holds decoder.block.1.* for which this T5 has no place": edited(num_decoder_layers=1),
-        "has shape .*, but config.json asks for": edited(d_kv=7),
-        "only T5, FLAN-T5 and mT5 are read": edited(model_type="umt5"),
-        "holds neither model.safetensors nor": lambda f: (f / "model.safetensors").unlink(),
+        "has no tensor decoder.block.2": edited(num_decoder_layers=3),
+        "has decoder.block.1.*which this T5 does not have": edited(num_decoder_layers=1),
+        "has shape .*, but config.json requires": edited(d_kv=7),
+        "only T5, FLAN-T5 and mT5 are supported": edited(model_type="umt5"),
+        "has neither model.safetensors nor": lambda f: (f / "model.safetensors").unlink(),
     }
     for number, (told, broken) in enumerate(cases.items()):
         folder = saved(tmp_path / str(number), "flan")

@@ -17,7 +17,7 @@ from litdraft.studies import certainty, certainty_plots, skipping
 from litdraft.studies.certainty import BOUNDS, Certainty, PositionStats, Text, position_stats
 from litdraft.studies.certainty_figures import figures
 from litdraft.studies.skipping import LONGEST, counted, pass_seconds, passes, speedup
-from litdraft.tokenizers.token_kinds import KINDS, SUFFIX, WORD, Kinds
+from litdraft.tokenizers.token_kinds import KINDS, SUFFIX, WORD, TokenKinds
 
 
 def some_texts(count: int = 11, vocabulary: int = 24) -> list[Text]:
@@ -34,7 +34,7 @@ def test_counts_equal_those_by_brute_force(monkeypatch: pytest.MonkeyPatch) -> N
     """Whatever the batch and the chunk: each text alone, each position alone."""
     target, texts = random_target(), some_texts()
     target.model.norm.weight.mul_(3)  # so that some are certain
-    kinds = Kinds(torch.randint(len(KINDS), (24,)), torch.rand(24) < 0.5)
+    kinds = TokenKinds(torch.randint(len(KINDS), (24,)), torch.rand(24) < 0.5)
     monkeypatch.setattr(certainty, "CHUNK", 7)
     found = Certainty.of(position_stats(target, texts), kinds)
     positions, sure, right = np.zeros((3, len(KINDS), len(BOUNDS)), int)
@@ -45,7 +45,7 @@ def test_counts_equal_those_by_brute_force(monkeypatch: pytest.MonkeyPatch) -> N
                 continue
             top, best = logits_TV[place].softmax(-1).max(-1)
             kind = int(kinds.kind_V[best])
-            if kind == SUFFIX and not kinds.joins_V[text.tokens_T[place]]:
+            if kind == SUFFIX and not kinds.continues_V[text.tokens_T[place]]:
                 kind = WORD
             for column, bound in enumerate(BOUNDS):
                 positions[kind, column] += 1
@@ -154,7 +154,7 @@ def test_area_is_the_mean_precision_over_what_is_certain() -> None:
 def test_what_is_drawn_is_what_was_counted() -> None:
     texts = [[random.randrange(4) for _ in range(50)] for _ in range(4)]
     read = [walk(text, [token < 1 for token in text]) for text in texts]
-    kinds = Kinds(torch.tensor([0, 1, 1, 2]), torch.ones(4, dtype=torch.bool))
+    kinds = TokenKinds(torch.tensor([0, 1, 1, 2]), torch.ones(4, dtype=torch.bool))
     text = figures(read, kinds, [1.0] * LONGEST, 0)
     figure, (left, middle, right) = plt.subplots(1, 3)
     certainty_plots.shares(left, {"target": "tiny", "texts": {"own": text, "sampled": text}})

@@ -22,7 +22,7 @@ from tests.statistic import pair_statistic
 from torch import Tensor
 from transformers import AutoConfig
 
-from litdraft.checkpoints.hf_causal import proven
+from litdraft.checkpoints.hf_causal_check import checked_model
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.speculate import Speculate
 from litdraft.drafters.lookup import Lookup
@@ -37,7 +37,7 @@ from litdraft.tokenizers.load import open_tokenizer
 
 
 def target_of(model: Any) -> HFCausalTarget:
-    return HFCausalTarget(proven(model, 128, "random"), "random", bos=1, eos=(2,))
+    return HFCausalTarget(checked_model(model, 128, "random"), "random", bos=1, eos=(2,))
 
 
 def generated(model: Any, prompt: list[int]) -> list[int]:
@@ -68,7 +68,7 @@ def test_greedy_decoding_equals_generate(kind: str) -> None:
 def test_sampled_text_has_the_targets_distribution() -> None:
     """Of a model that caps its logits, over a vocabulary of five without an end."""
     model = network("gemma2", vocab_size=5, pad_token_id=0, num_hidden_layers=2)
-    assert pair_statistic(HFCausalTarget(proven(model, 128, "random"), "random")) < 1
+    assert pair_statistic(HFCausalTarget(checked_model(model, 128, "random"), "random")) < 1
 
 
 @pytest.mark.parametrize("kind", ["gemma3_text", "gpt2", "falcon"])
@@ -136,31 +136,35 @@ def edited(folder: Path, **keys: Any) -> None:
 
 def test_what_cannot_roll_back_is_refused_by_name(tmp_path: Path) -> None:
     AutoConfig.for_model("mamba", vocab_size=61, hidden_size=8).save_pretrained(tmp_path)
-    with pytest.raises(UserError, match=r"a mamba model \(MambaForC.*\), which keeps"):
+    with pytest.raises(UserError, match=r"a mamba model \(MambaForC.*\) with a recurrent"):
         HFCausalTarget.open(tmp_path)
     local: dict[str, Any] = {"num_layers": 3, "attention_types": [[["local"], 3]]}
     other = network("gpt_neo", max_position_embeddings=2048, **local)  # its window is 256
-    with pytest.raises(UserError, match=r"a gpt_neo model \(GPTNeo.*\), which reads"):
-        proven(other, 2048, "random")
+    with pytest.raises(UserError, match=r"a gpt_neo model \(GPTNeo.*\), which gives other logits"):
+        checked_model(other, 2048, "random")
 
 
 def test_what_raises_when_it_is_tried_is_refused_by_name() -> None:
     layers: dict[str, Any] = {"layer_types": ["conv", "full_attention", "conv"]}
-    with pytest.raises(UserError, match=r"a lfm2 model \(Lfm2ForC.*cannot be read through"):
+    with pytest.raises(UserError, match=r"a lfm2 model \(Lfm2ForC.*does not work with"):
         target_of(network("lfm2", **layers))
 
 
 def test_what_is_no_causal_model_or_is_broken_is_told(tmp_path: Path) -> None:
     cases = {
         "is a t5 model: of encoder-decoders only": lambda f: edited(f, model_type="t5"),
-        "is none that transformers reads": lambda f: edited(f, model_type="nobody"),
-        "is quantized, which is not read": lambda f: edited(f, quantization_config={"bits": 4}),
-        "holds neither model.safetensors nor": lambda f: (f / "model.safetensors").unlink(),
+        "is not supported by transformers": lambda f: edited(f, model_type="nobody"),
+        "is quantized, which is not supported": lambda f: edited(
+            f, quantization_config={"bits": 4}
+        ),
+        "has neither model.safetensors nor": lambda f: (f / "model.safetensors").unlink(),
         "is not readable as safetensors": lambda f: os.truncate(f / "model.safetensors", 999),
-        "in another shape: restore": lambda f: edited(f, intermediate_size=40),
-        "lacks .* as Qwen2ForCausalLM": lambda f: edited(f, num_hidden_layers=4, layer_types=None),
+        "with another shape: restore": lambda f: edited(f, intermediate_size=40),
+        "lacks .*, which Qwen2ForCausalLM": lambda f: edited(
+            f, num_hidden_layers=4, layer_types=None
+        ),
         "context=0 was given": lambda f: None,
-        "holds no config.json": lambda f: (f / "config.json").unlink(),
+        "has no config.json": lambda f: (f / "config.json").unlink(),
     }
     for number, (told, broken) in enumerate(cases.items()):
         folder = saved(tmp_path / str(number), "qwen2")

@@ -14,8 +14,9 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from litdraft.checkpoints import memory_check as capacity
 from litdraft.checkpoints import quantize
-from litdraft.checkpoints.hf_causal import open_hf, proven
-from litdraft.checkpoints.hub import local
+from litdraft.checkpoints.hf_causal import open_hf
+from litdraft.checkpoints.hf_causal_check import checked_model
+from litdraft.checkpoints.hub import local_path
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.speculate import Speculate
 from litdraft.drafters.lookup import Lookup
@@ -75,7 +76,7 @@ def test_without_torchao_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ModuleNotFoundError(f"No module named {name!r}")
 
     monkeypatch.setattr("importlib.import_module", missing)
-    with pytest.raises(UserError, match=r"int8 is not to be had here .*pip install torchao"):
+    with pytest.raises(UserError, match=r"int8 does not work here .*pip install torchao"):
         quantize.quantize_weights(torch.nn.Linear(4, 4), "int8")
 
 
@@ -97,7 +98,7 @@ def test_layers_between_hooks_say_the_same(kind: str) -> None:
     tokens_BT = torch.tensor([PROMPTS[0]])
     wanted = model(tokens_BT, use_cache=False).logits
     hooked = dispatch_model(model, {"": "cpu"}, force_hooks=True)
-    target = HFCausalTarget(proven(hooked, 128, "random"), "random")
+    target = HFCausalTarget(checked_model(hooked, 128, "random"), "random")
     told = target.unembed(target.forward(tokens_BT).hidden_BPD)
     assert (told - wanted).abs().max() < 1e-4
     some_U = torch.tensor([3, 9])
@@ -107,7 +108,7 @@ def test_layers_between_hooks_say_the_same(kind: str) -> None:
 
 def test_what_would_lie_on_disk_is_told(tmp_path: Path) -> None:
     folder = saved(tmp_path, "qwen3")
-    with pytest.raises(UserError, match=r"lies on disk cannot be decoded with|cannot be loaded"):
+    with pytest.raises(UserError, match=r"does not decode with weights on disk|cannot be loaded"):
         HFCausalTarget.open(folder, devices="disk")
 
 
@@ -131,10 +132,12 @@ def test_a_name_on_the_hub_is_a_folder_in_its_cache(
     folder = saved(repository / "snapshots" / commit, "qwen2")
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(commit)
-    assert local("some/model") == folder
-    assert local(folder) == folder
+    assert local_path("some/model") == folder
+    assert local_path(folder) == folder
     assert HFCausalTarget.open("some/model").spec.name == "some/model"
-    with pytest.raises(UserError, match=r"other/model is no path here and could not be had"):
-        local("other/model")
+    with pytest.raises(
+        UserError, match=r"other/model does not exist here and could not be downloaded"
+    ):
+        local_path("other/model")
     with pytest.raises(UserError, match="does not exist"):
         LlamaTarget.open("no/such/path")

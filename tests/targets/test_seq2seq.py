@@ -79,7 +79,7 @@ def test_a_checkpoint_of_the_other_kind_is_refused(tmp_path: Path) -> None:
     """Decoder-only as seq2seq, and the reverse: the sentence names the target to choose."""
     folder = saved(tmp_path / "t5", "t5")
     for kind in (LlamaTarget, HFCausalTarget):
-        with pytest.raises(UserError, match=r"a t5 model: .* are read, by target=seq2seq"):
+        with pytest.raises(UserError, match=r"a t5 model: .* are supported, by target=seq2seq"):
             kind.open(folder)
     for kind_, told in (("llama", "give target=llama or target=hf_causal"), ("bart", "only T5")):
         other = tmp_path / kind_

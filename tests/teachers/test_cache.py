@@ -11,7 +11,7 @@ import torch
 from tests.fakes import random_target
 from tests.training.runs import module_of
 
-from litdraft.data.distributed import Share
+from litdraft.data.distributed import Distributed
 from litdraft.data.rows.batches import collate
 from litdraft.data.rows.packed import Packed
 from litdraft.data.rows.rows import Rows
@@ -22,9 +22,12 @@ from litdraft.protocols import Drafter, TargetSpec
 from litdraft.sampling import Sampling, log_softmax
 from litdraft.targets.llama import LlamaTarget
 from litdraft.teachers import cache as teacher_cache
-from litdraft.teachers.base import Hidden, Online, Teacher, TopK
+from litdraft.teachers.base import Teacher
 from litdraft.teachers.cache import TeacherCache
-from litdraft.teachers.shards import readable
+from litdraft.teachers.hidden import Hidden
+from litdraft.teachers.online import Online
+from litdraft.teachers.shards import readable_size
+from litdraft.teachers.topk import TopK
 
 LENGTHS = [9, 30, 4, 17, 22, 12, 2, 25]
 
@@ -38,7 +41,7 @@ def texts() -> Rows:
 def cache_of(
     folder: Path, teacher: Teacher, target: LlamaTarget, taps: tuple[int, ...] = ()
 ) -> TeacherCache:
-    return TeacherCache(texts(), teacher, target, taps, folder, Share())
+    return TeacherCache(texts(), teacher, target, taps, folder, Distributed())
 
 
 def small(spec: TargetSpec) -> Drafter:
@@ -81,22 +84,22 @@ def test_int8_keeps_a_hundredth_of_the_largest_value(tmp_path: Path) -> None:
         batch = collate([small_[row]])
         output = Hidden("int8").output(target, batch, ())
         assert output is not None
-        taught = exact[row].taught
-        assert taught is not None
-        error = (output.hidden_BPD[0] - taught["hidden"]).abs().amax(-1)
-        assert (error <= taught["hidden"].abs().amax(-1) / 253).all()
+        teacher_outputs = exact[row].teacher_outputs
+        assert teacher_outputs is not None
+        error = (output.hidden_BPD[0] - teacher_outputs["hidden"]).abs().amax(-1)
+        assert (error <= teacher_outputs["hidden"].abs().amax(-1) / 253).all()
 
 
-def test_the_best_guesses_and_the_mass_behind_them(tmp_path: Path) -> None:
+def test_the_best_guesses_and_the_mass_after_them(tmp_path: Path) -> None:
     target = random_target(dtype=torch.float32)
     hidden = cache_of(tmp_path, Hidden(), target)
     for top, near in ((target.spec.vocabulary, 2e-3), (4, None)):
         teacher = TopK(top)
         batch = collate([cache_of(tmp_path, teacher, target)[1]])
         said = teacher.logits(target, batch, None)(torch.arange(LENGTHS[1] - 1))
-        taught = hidden[1].taught
-        assert taught is not None
-        exact = log_softmax(target.unembed(taught["hidden"]))
+        teacher_outputs = hidden[1].teacher_outputs
+        assert teacher_outputs is not None
+        exact = log_softmax(target.unembed(teacher_outputs["hidden"]))
         assert torch.allclose(said.exp().sum(-1), torch.ones(len(said)), atol=2e-3)
         best = exact.topk(4).indices
         assert torch.allclose(said.gather(1, best), exact.gather(1, best), atol=5e-3)
@@ -123,7 +126,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_a_shard_cut_short_is_written_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(teacher_cache, "SHARD", 2500)
+    monkeypatch.setattr(teacher_cache, "SHARD_BYTES", 2500)
     target = random_target(dtype=torch.float32)
     cache = cache_of(tmp_path, Hidden(), target)
     whole = contents(cache.folder)
@@ -138,11 +141,11 @@ def test_a_shard_cut_short_is_written_again(
 
 
 def test_processes_share_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(teacher_cache, "SHARD", 2500)
+    monkeypatch.setattr(teacher_cache, "SHARD_BYTES", 2500)
     target = random_target(dtype=torch.float32)
     alone = contents(cache_of(tmp_path / "alone", Hidden(), target).folder)
     for rank in (0, 1):
-        share = Share(rank, 2)
+        share = Distributed(rank, 2)
         cache = TeacherCache(texts(), Hidden(), target, (), tmp_path / "two", share)
         done = len(list(cache.folder.glob("*.safetensors")))
         assert done == (len(alone) - 1 if rank else -(-(len(alone) - 1) // 2))
@@ -152,11 +155,11 @@ def test_processes_share_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_cache_of_something_else_is_refused(tmp_path: Path) -> None:
     target, other = random_target(dtype=torch.float32), random_target(seed=9, dtype=torch.float32)
     path = str(tmp_path / "mine")
-    TeacherCache(texts(), Hidden(), target, (), tmp_path, Share(), path)
-    with pytest.raises(UserError, match="made by another target"):
-        TeacherCache(texts(), Hidden(), other, (), tmp_path, Share(), path)
-    with pytest.raises(UserError, match="a teacher cache of other kept"):
-        TeacherCache(texts(), TopK(), target, (), tmp_path, Share(), path)
+    TeacherCache(texts(), Hidden(), target, (), tmp_path, Distributed(), path)
+    with pytest.raises(UserError, match="the teacher cache of another target"):
+        TeacherCache(texts(), Hidden(), other, (), tmp_path, Distributed(), path)
+    with pytest.raises(UserError, match="a teacher cache with a different stored_dtype, teacher"):
+        TeacherCache(texts(), TopK(), target, (), tmp_path, Distributed(), path)
     one, two = (cache_of(tmp_path, Hidden(), some).folder for some in (target, other))
     assert one != two
 
@@ -169,16 +172,16 @@ def test_the_disks_room_is_asked_first(tmp_path: Path, monkeypatch: pytest.Monke
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
-def test_sizes_are_told_as_they_are(tmp_path: Path) -> None:
+def test_sizes_are_reported_as_they_are(tmp_path: Path) -> None:
     target = random_target(dtype=torch.float32)
     for teacher in (Hidden(), Hidden("int8"), Hidden("bfloat16"), TopK(4)):
         cache = cache_of(tmp_path, teacher, target, (1,) if isinstance(teacher, Hidden) else ())
         said = teacher.bytes_per_token(target.spec, target.dtype, len(cache.taps))
-        taught = cache[1].taught
-        assert taught is not None
-        really = sum(v.element_size() * v[0].numel() for v in taught.values())
+        teacher_outputs = cache[1].teacher_outputs
+        assert teacher_outputs is not None
+        really = sum(v.element_size() * v[0].numel() for v in teacher_outputs.values())
         assert said == really
-    assert [readable(size) for size in (12, 1234, 3.5e13)] == ["12 bytes", "1.23 KB", "35 TB"]
+    assert [readable_size(size) for size in (12, 1234, 3.5e13)] == ["12 bytes", "1.23 KB", "35 TB"]
     with pytest.raises(UserError, match=r"teacher\.dtype=int4"):
         Hidden("int4")
 

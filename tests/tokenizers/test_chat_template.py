@@ -37,14 +37,14 @@ def test_rendering_is_that_of_transformers(shared: Path, text: str, count: int) 
         assert ChatTemplate(text, "<s>").render(TURNS[:count], answer) == whole
 
 
-def test_what_a_template_raises_is_told() -> None:
-    for text, told in (
-        (STRICT, r"refuses a conversation: roles must alternate \(its turns: assistant\)"),
-        ("{{ messages[0].content + 1 }}", r"a\.jinja refuses a conversation"),
-        ("one\n{% if %}", r"a\.jinja is no Jinja \(its line 2: .*give data\.template=FILE"),
+def test_what_a_template_raises_is_reported() -> None:
+    for text, message in (
+        (STRICT, r"does not accept a conversation: roles must alternate \(its turns: assistant\)"),
+        ("{{ messages[0].content + 1 }}", r"a\.jinja does not accept a conversation"),
+        ("one\n{% if %}", r"a\.jinja is not valid Jinja \(line 2: .*give data\.template=FILE"),
     ):
-        with pytest.raises(UserError, match=told):
-            ChatTemplate(text, place="a.jinja").render(TURNS[1:], answer=True)
+        with pytest.raises(UserError, match=message):
+            ChatTemplate(text, location="a.jinja").render(TURNS[1:], answer=True)
 
 
 def test_a_broken_file_is_named(tmp_path: Path) -> None:

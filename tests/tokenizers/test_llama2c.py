@@ -13,7 +13,7 @@ import pytest
 import sentencepiece
 
 from litdraft.errors import UserError
-from litdraft.tokenizers.load import open_tokenizer, same_tokens
+from litdraft.tokenizers.load import first_difference, open_tokenizer
 
 WORDS = ["the", "cat", "hat", "that", "catch", "night", "über", "naïve", "red", "reader", "aaa"]
 SPECIALS = ["<unk>", "\n<s>\n", "\n</s>\n", *(f"<0x{byte:02X}>" for byte in range(256))]
@@ -57,7 +57,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_ids_pieces_and_text_are_sentencepieces(pair: tuple[Path, Path]) -> None:
     model, binary = map(open_tokenizer, pair)
     assert (binary.size, binary.bos, binary.eos) == (model.size, model.bos, model.eos)
-    assert same_tokens(model, binary) is None
+    assert first_difference(model, binary) is None
     texts = ["", " ", "  the  cat ", "the catcher's nightmare", "üü", "<s>", "<0x41>"]
     texts += ["".join(random.choices(LETTERS, k=30)) for _ in range(300)]
     for text in texts:
@@ -106,7 +106,7 @@ def test_real_tokenizers_agree_on_real_text(shared: Path, name: str, size: int) 
     model, binary = (
         open_tokenizer(shared / "targets" / f"{name}.{end}") for end in ("model", "bin")
     )
-    assert same_tokens(model, binary) is None
+    assert first_difference(model, binary) is None
     assert model.size == binary.size == size
     paths = ("books/pg11_alice.txt", "wmt14/newstest/newstest2014.deu")
     texts = [(shared / "data" / path).read_text(encoding="utf-8") for path in paths]
@@ -147,10 +147,10 @@ def test_content_is_the_file(pair: tuple[Path, Path]) -> None:
 
 
 SPOILT = {
-    "empty": (lambda data: b"", "no llama2.c tokenizer, or byte-swapped"),
+    "empty": (lambda data: b"", "not a llama2.c tokenizer, or is byte-swapped"),
     "byte-swapped": (
         lambda data: data[3::-1] + data[4:],
-        "or byte-swapped: its longest piece would have 117440512 of",
+        "or is byte-swapped: its longest piece would have 117440512 of",
     ),
     "scores and lengths swapped": (
         lambda data: data[:4] + data[7:3:-1] + data[11:7:-1] + data[12:],
@@ -167,22 +167,22 @@ SPOILT = {
     "oversized": (lambda data: data + b"ab", r"ends inside piece 310"),
     "other specials": (lambda data: data.replace(b"\n<s>\n", b"<bos>"), r"piece 1 should be"),
     "few pieces": (lambda data: data[: data.index(b"<0x01>") + 6], r"piece 5 should be b'<0x02>'"),
-    "no text": (lambda data: data[:-1] + b"\xff", "a piece is no UTF-8"),
+    "no text": (lambda data: data[:-1] + b"\xff", "a piece is not UTF-8"),
     "a checkpoint": (lambda data: struct.pack("<7i", 64, 172, 5, 8, 4, 512, 512) + data, "piece"),
 }
 
 
-@pytest.mark.parametrize("spoil, told", SPOILT.values(), ids=SPOILT.keys())
-def test_what_is_no_such_file_is_refused(
-    pair: tuple[Path, Path], tmp_path: Path, spoil, told: str
+@pytest.mark.parametrize("spoil, message", SPOILT.values(), ids=SPOILT.keys())
+def test_a_file_that_is_no_such_file_is_refused(
+    pair: tuple[Path, Path], tmp_path: Path, spoil, message: str
 ) -> None:
     path = tmp_path / "spoilt.bin"
     path.write_bytes(spoil(pair[1].read_bytes()))
-    with pytest.raises(UserError, match=rf"spoilt\.bin.*{told}"):
+    with pytest.raises(UserError, match=rf"spoilt\.bin.*{message}"):
         open_tokenizer(path)
 
 
-def test_a_path_that_is_no_file_is_told(tmp_path: Path) -> None:
+def test_a_path_that_is_no_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "folder.bin").mkdir()
     for name in ("none.bin", "folder.bin"):
         with pytest.raises(UserError, match=rf"{name}"):

@@ -8,13 +8,9 @@ from pathlib import Path
 import pytest
 
 from litdraft.errors import UserError
-from litdraft.tokenizers.load import (
-    Tokenizer,
-    check_tokenizer,
-    open_tokenizer,
-    same_tokens,
-    train_sentencepiece,
-)
+from litdraft.tokenizers.base import Tokenizer
+from litdraft.tokenizers.load import check_tokenizer, first_difference, open_tokenizer
+from litdraft.tokenizers.sentencepiece import train_sentencepiece
 
 LINES = (
     "Once upon a time, there was a little girl named Lily.",
@@ -59,14 +55,16 @@ def test_training_repeats_itself_and_leaves_nothing_else(trained: Path, tmp_path
 
 
 def test_long_lines_are_learned_from(tmp_path: Path) -> None:
-    """SentencePiece leaves out lines of more than 4,192 bytes unless it is told not to."""
+    """SentencePiece leaves out lines of more than 4,192 bytes unless it is message not to."""
     text = "xylophone zeppelin " * 500
     tokenizer = train_sentencepiece([text], 300, tmp_path / "long.model")
     assert len(tokenizer.encode("xylophone zeppelin", bos=False)) <= 4
 
 
 @pytest.mark.parametrize("texts, vocabulary", [(["ab"], 4000), ([], 300), (LINES, 10)])
-def test_training_that_cannot_be_is_told(tmp_path: Path, texts: list[str], vocabulary: int) -> None:
+def test_training_that_cannot_be_is_reported(
+    tmp_path: Path, texts: list[str], vocabulary: int
+) -> None:
     with pytest.raises(UserError, match=str(vocabulary)):
         train_sentencepiece(texts, vocabulary, tmp_path / "no.model")
     assert not list(tmp_path.iterdir())
@@ -162,7 +160,7 @@ def test_without_a_name_there_is_no_bos(tmp_path: Path) -> None:
     assert tokenizer.decode([1, 4, 2, 5]) == "a b"
 
 
-def test_an_end_token_that_does_not_exist_is_told(tmp_path: Path) -> None:
+def test_an_end_token_that_does_not_exist_is_reported(tmp_path: Path) -> None:
     folder = hugging_face(tmp_path, WORDS, tokenizer_config={"eos_token": "<|eot|>"})
     with pytest.raises(UserError, match=r"tokenizer_config\.json: eos_token is '<\|eot\|>'"):
         open_tokenizer(folder)
@@ -178,14 +176,14 @@ def test_a_folder_with_both_prefers_the_json(trained: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "name", ["spoilt.model", "spoilt.json", "none.model", "none.json", "a.bin"]
 )
-def test_what_is_no_tokenizer_is_refused_by_name(tmp_path: Path, name: str) -> None:
+def test_a_file_that_is_no_tokenizer_is_refused_by_name(tmp_path: Path, name: str) -> None:
     if name.startswith("spoilt"):
         (tmp_path / name).write_bytes(b"{}garbage" * 9)
     with pytest.raises(UserError, match=name.replace(".", r"\.")):
         open_tokenizer(tmp_path / name)
 
 
-def test_an_empty_folder_is_told_what_it_should_hold(tmp_path: Path) -> None:
+def test_an_empty_folder_is_reported_what_it_should_hold(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"tokenizer\.model or a tokenizer\.json"):
         open_tokenizer(tmp_path)
 
@@ -225,26 +223,26 @@ def test_another_vocabulary_is_refused_with_both_sizes(size: int, vocabulary: in
 
 
 def test_the_first_token_that_differs_is_found() -> None:
-    assert same_tokens(Sized(9), Sized(9)) is None
-    assert same_tokens(Sized(9), Sized(9, odd=4)) == 4
-    assert same_tokens(Sized(9), Sized(7)) == same_tokens(Sized(7), Sized(9)) == 7
-    assert same_tokens(Sized(9, odd=0), Sized(7)) == 0
+    assert first_difference(Sized(9), Sized(9)) is None
+    assert first_difference(Sized(9), Sized(9, odd=4)) == 4
+    assert first_difference(Sized(9), Sized(7)) == first_difference(Sized(7), Sized(9)) == 7
+    assert first_difference(Sized(9, odd=0), Sized(7)) == 0
 
 
 def test_the_same_pieces_in_two_formats_are_the_same(shared: Path) -> None:
     whole = open_tokenizer(shared / "targets/llama2_tokenizer")
     stories = open_tokenizer(shared / "targets/stories260K/tok512.model")
-    assert same_tokens(whole, open_tokenizer(shared / "targets/llama2_tokenizer")) is None
-    assert same_tokens(whole, stories) == 259  # behind three specials and 256 bytes
+    assert first_difference(whole, open_tokenizer(shared / "targets/llama2_tokenizer")) is None
+    assert first_difference(whole, stories) == 259  # behind three specials and 256 bytes
 
 
 def test_content_tells_tokenizers_of_the_same_pieces_apart(shared: Path, tmp_path: Path) -> None:
     path = shared / "targets" / "tinystories656K_hf" / "tokenizer.json"
-    told = json.loads(path.read_text(encoding="utf-8"))
-    told["normalizer"] = {"type": "Lowercase"}
-    (tmp_path / "tokenizer.json").write_text(json.dumps(told), encoding="utf-8")
+    message = json.loads(path.read_text(encoding="utf-8"))
+    message["normalizer"] = {"type": "Lowercase"}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(message), encoding="utf-8")
     one, other = open_tokenizer(path), open_tokenizer(tmp_path / "tokenizer.json")
-    assert same_tokens(one, other) is None
+    assert first_difference(one, other) is None
     assert one.encode("A", bos=False) != other.encode("A", bos=False)
     assert one.content() != other.content()
     assert one.content() == open_tokenizer(path).content()

@@ -12,7 +12,8 @@ import pytest
 import regex  # type: ignore[import-untyped]
 
 from litdraft.errors import UserError
-from litdraft.tokenizers.load import Tokenizer, open_tokenizer
+from litdraft.tokenizers.base import Tokenizer
+from litdraft.tokenizers.load import open_tokenizer
 from litdraft.tokenizers.tiktoken import PATTERN
 
 TEXT = (
@@ -130,7 +131,7 @@ def test_ids_are_those_of_tiktoken(tokenizer: Tokenizer, real_text: str) -> None
         assert tokenizer.decode(ids[:-1]) == theirs.decode(ids[:-1])  # half a letter, too
 
 
-def test_special_tokens_stand_behind_the_ranks(tokenizer: Tokenizer) -> None:
+def test_special_tokens_stand_after_the_ranks(tokenizer: Tokenizer) -> None:
     assert (tokenizer.size, tokenizer.bos, tokenizer.eos) == (BOS + 256, BOS, BOS + 1)
     for place, name in SPECIAL.items():
         assert tokenizer.piece(BOS + place) == name
@@ -171,9 +172,15 @@ def test_the_same_tokens_in_a_tokenizer_json_are_the_same(
 
 
 BROKEN = {
-    "a line cut short": (lambda lines: [*lines[:-1], b"IQ=="], "line 376 is no token in base64"),
-    "no base64": (lambda lines: [*lines[:9], b"!!! 9", *lines[10:]], "line 10 is no token"),
-    "no rank": (lambda lines: [*lines[:9], b"IQ== nine", *lines[10:]], "line 10 is no token"),
+    "a line cut short": (lambda lines: [*lines[:-1], b"IQ=="], "line 376 is not a base64 token"),
+    "no base64": (
+        lambda lines: [*lines[:9], b"!!! 9", *lines[10:]],
+        "line 10 is not a base64 token",
+    ),
+    "no rank": (
+        lambda lines: [*lines[:9], b"IQ== nine", *lines[10:]],
+        "line 10 is not a base64 token",
+    ),
     "a hole": (lambda lines: [*lines[:300], *lines[301:]], "375 tokens, but their ranks"),
     "a byte missing": (lambda lines: [b"YWJj 0", *lines[1:]], "no token for the byte 33"),
 }

@@ -9,8 +9,9 @@ import tokenizers
 import torch
 from tests.tokenizers.test_tiktoken import RANKS, TEXT, write
 
-from litdraft.tokenizers.load import Tokenizer, open_tokenizer
-from litdraft.tokenizers.token_kinds import KINDS, Kinds, kind
+from litdraft.tokenizers.base import Tokenizer
+from litdraft.tokenizers.load import open_tokenizer
+from litdraft.tokenizers.token_kinds import KINDS, TokenKinds, kind_of
 
 HAND_MADE = {
     " Once": "word", " don't": "word", "ing": "suffix", "'s": "suffix", "é": "suffix",
@@ -24,14 +25,14 @@ HAND_MADE = {
 
 @pytest.mark.parametrize("text, name", HAND_MADE.items())
 def test_kinds_of_texts(text: str, name: str) -> None:
-    assert KINDS[kind(text)] == name
+    assert KINDS[kind_of(text)] == name
 
 
 def named(tokenizer: Tokenizer, text: str) -> list[tuple[str, str]]:
     """Pieces of a text, behind a newline, and the kinds of the tokens where they stand."""
     newline = tokenizer.encode("\n", bos=False)[-1:]
     tokens_n = torch.tensor(newline + tokenizer.encode(text, bos=False))
-    kind_n = Kinds.of(tokenizer).behind(tokens_n[:-1], tokens_n[1:])
+    kind_n = TokenKinds.of(tokenizer).in_context(tokens_n[:-1], tokens_n[1:])
     pieces = map(tokenizer.piece, tokens_n[1:].tolist())
     return [(piece, KINDS[i]) for piece, i in zip(pieces, kind_n.tolist(), strict=True)]
 
@@ -54,7 +55,7 @@ def test_byte_level_tokenizers_know_the_same_kinds(tmp_path: Path) -> None:
         found = dict(named(tokenizer, "Once a time, there"))
         assert (found["Once"], found["Ġa"], found["Ġthere"]) == ("word", "word", "word")
         assert found[","] == "punctuation"
-        kinds = Kinds.of(tokenizer)
+        kinds = TokenKinds.of(tokenizer)
         alone = {tokenizer.piece(token): KINDS[kinds.kind_V[token]] for token in range(256)}
         expected = {"e": "suffix", "7": "digit", "Ġ": "space", "!": "punctuation", "Ã": "byte"}
         assert expected.items() <= alone.items()
@@ -82,8 +83,8 @@ REAL = {
 def test_real_tokenizers(shared: Path, name: str) -> None:
     text, expected = REAL[name]
     found = named(open_tokenizer(shared / "targets" / name), text)
-    told = [f"{piece}:{kind}" for piece, kind in found]
-    assert told == expected.split(" ")
+    message = [f"{piece}:{kind}" for piece, kind in found]
+    assert message == expected.split(" ")
 
 
 def test_suffixes_are_the_letters_without_a_space(shared: Path) -> None:
@@ -93,11 +94,11 @@ def test_suffixes_are_the_letters_without_a_space(shared: Path) -> None:
         tokenizer = open_tokenizer(folder / name)
         letters = [t for t in range(259, tokenizer.size) if tokenizer.piece(t).isalpha()]
         bytes_ = [3 + byte for byte in range(128) if chr(byte).isalpha()]
-        assert Kinds.of(tokenizer).suffixes() == sorted((*letters, *bytes_)), name
+        assert TokenKinds.of(tokenizer).suffixes() == sorted((*letters, *bytes_)), name
 
 
 def test_spare_rows_of_a_model_are_of_no_kind(shared: Path) -> None:
     tokenizer = open_tokenizer(shared / "targets" / "mix-13m")
-    kinds = Kinds.of(tokenizer, tokenizer.size + 3)
+    kinds = TokenKinds.of(tokenizer, tokenizer.size + 3)
     assert [KINDS[i] for i in kinds.kind_V[-3:]] == ["other"] * 3
     assert [KINDS[i] for i in kinds.kind_V[:3]] == ["other"] * 3

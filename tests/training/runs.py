@@ -16,7 +16,7 @@ from litdraft.losses.objective import Objective
 from litdraft.protocols import Drafter, TargetSpec
 from litdraft.sampling import Sampling
 from litdraft.targets.llama import LlamaTarget
-from litdraft.tokenizers.load import Tokenizer
+from litdraft.tokenizers.base import Tokenizer
 from litdraft.training.datamodule import TextModule
 from litdraft.training.module import DrafterModule
 from litdraft.training.schedule import constant

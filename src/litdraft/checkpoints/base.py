@@ -1,4 +1,4 @@
-"""What every reader of a checkpoint format offers."""
+"""What every checkpoint reader offers."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from litdraft.networks.llama import LlamaConfig
 
 
 class Part(NamedTuple):
-    """Some rows and columns of one entry of Llama's state, in the file's own dtype, mapped from the
-    file; a quantized file's are dequantized to float32, one part at a time."""
+    """Some rows and columns of one entry of a network's state, in the file's own dtype and mapped
+    from the file; from a quantized file, dequantized to float32."""
 
     state: str
     first_row: int
@@ -20,15 +20,15 @@ class Part(NamedTuple):
     first_column: int = 0
 
     @property
-    def place(self) -> tuple[slice, ...]:
-        """What it fills of the entry."""
+    def where(self) -> tuple[slice, ...]:
+        """The part of the entry that it fills."""
         starts = (self.first_row, self.first_column)
-        sizes = self.values.shape  # a norm has no columns
-        return tuple(slice(at, at + size) for at, size in zip(starts, sizes, strict=False))
+        sizes = self.values.shape  # a norm has rows only
+        return tuple(slice(start, start + size) for start, size in zip(starts, sizes, strict=False))
 
 
 class Checkpoint(Protocol):
-    """A Llama on disk, opened and checked by its headers; its weights are still unread."""
+    """A Llama on disk; its headers are read and checked, its weights not yet read."""
 
     @property
     def name(self) -> str: ...
@@ -43,7 +43,5 @@ class Checkpoint(Protocol):
     def eos(self) -> tuple[int, ...]: ...
 
     def parts(self) -> Iterator[Part]:
-        """Everything that Llama's state needs, one tensor at a time.
-
-        A part is valid until the next one is asked for.
-        """
+        """All of Llama's state, one tensor at a time. A part is valid until the next one is
+        read."""

@@ -1,4 +1,4 @@
-"""Hugging Face folders of any model: config.json beside one or several safetensors."""
+"""Hugging Face folders of any model: config.json and one or several safetensors files."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 Config = TypeVar("Config")
 
 
-class Place(NamedTuple):
-    """Where one tensor of a folder stands in a network's state, where several are fused to one."""
+class StateSlice(NamedTuple):
+    """Which rows of a network's state one tensor of a folder fills; several are fused into one
+    entry."""
 
     name: str
     state: str
@@ -35,7 +36,7 @@ class Place(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """What a safetensors header says of one tensor."""
+    """One tensor in a safetensors header."""
 
     path: Path
     shape: tuple[int, ...]
@@ -44,13 +45,13 @@ class Stored(NamedTuple):
 
 @dataclass(frozen=True)
 class HFFolder(Generic[Config]):
-    """An opened folder; `files` says which file holds each place."""
+    """An opened folder; `files`: the file of each tensor."""
 
     name: str
     config: Config
     bos: int | None
     eos: tuple[int, ...]
-    files: dict[Place, Path]
+    files: dict[StateSlice, Path]
 
     def parts(self) -> Iterator[Part]:
         with ExitStack() as stack:
@@ -58,15 +59,17 @@ class HFFolder(Generic[Config]):
                 path: stack.enter_context(safe_open(path, framework="pt"))
                 for path in set(self.files.values())
             }
-            for place, path in self.files.items():
-                yield Part(place.state, place.first_row, opened[path].get_tensor(place.name))
+            for slice_, path in self.files.items():
+                yield Part(slice_.state, slice_.first_row, opened[path].get_tensor(slice_.name))
 
 
 def read_headers(folder: Path) -> tuple[Path, dict[str, Stored]]:
-    """Where a folder says what weights it has, and the headers of all of them."""
+    """The file that lists a folder's weights, and the headers of all of them."""
     source = next((p for p in (folder / WEIGHTS, folder / INDEX) if p.exists()), None)
     if source is None:
-        raise UserError(f"{folder} holds neither {WEIGHTS} nor {INDEX}: no other weights are read")
+        raise UserError(
+            f"{folder} has neither {WEIGHTS} nor {INDEX}: give a folder with safetensors weights"
+        )
     stored = {}
     for path in [source] if source.name == WEIGHTS else _shards(source):
         stored.update(_header(path))
@@ -79,7 +82,7 @@ def _shards(index: Path) -> list[Path]:
         raise UserError(f"{index} has no weight_map from tensors to files: restore the file")
     outside = sorted(name for name in names.values() if Path(name).name != name)
     if outside:
-        raise UserError(f"{index} names {outside[0]!r}, which is not a file of the same folder")
+        raise UserError(f"{index} names {outside[0]!r}, which is not a file in the same folder")
     return [index.parent / name for name in sorted(set(names.values()))]
 
 
@@ -95,28 +98,28 @@ def _header(path: Path) -> dict[str, Stored]:
         raise UserError(f"{path} is not readable as safetensors ({error}): restore it") from error
 
 
-def found_in(place: Place, stored: Mapping[str, Stored], source: Path) -> Path:
-    """Which file has a tensor; UserError if none has it in its shape, and not quantized."""
-    found = stored.get(place.name)
-    if found is None:
-        raise UserError(f"{source} holds no tensor {place.name}, which its config.json asks for")
-    if found.shape != place.shape:
+def locate(slice_: StateSlice, stored: Mapping[str, Stored], source: Path) -> Path:
+    """The file that has a tensor; UserError if none has it with this shape, unquantized."""
+    tensor = stored.get(slice_.name)
+    if tensor is None:
+        raise UserError(f"{source} has no tensor {slice_.name}, which its config.json requires")
+    if tensor.shape != slice_.shape:
         raise UserError(
-            f"{found.path}: {place.name} has shape {list(found.shape)}, "
-            f"but config.json asks for {list(place.shape)}"
+            f"{tensor.path}: {slice_.name} has shape {list(tensor.shape)}, "
+            f"but config.json requires {list(slice_.shape)}"
         )
-    if found.dtype not in FLOATS:
+    if tensor.dtype not in FLOATS:
         raise UserError(
-            f"{found.path}: {place.name} is stored as {found.dtype}, "
+            f"{tensor.path}: {slice_.name} is stored as {tensor.dtype}, "
             f"but only {', '.join(sorted(FLOATS))} are read: give weights that are not quantized"
         )
-    return found.path
+    return tensor.path
 
 
 def same_tensor(stored: Mapping[str, Stored], one: str, other: str) -> bool:
-    """Whether a folder has two tensors equal, or lacks one of them.
+    """Whether two tensors of a folder are equal, or one is missing.
 
-    Where config.json says tied and they differ, transformers believes the tensors; so do we.
+    If config.json says tied and they differ, transformers trusts the tensors; so does LitDraft.
     """
     if not {one, other} <= stored.keys():
         return True
@@ -135,27 +138,25 @@ def write_folder(
     config: dict[str, Any],
     extra_files: Iterable[str | Path] = (),
 ) -> None:
-    """Write a folder with copies of extra_files.
-
-    config.json comes last: a folder that has one is whole.
-    """
+    """Write a folder, with copies of extra_files. config.json is written last, so a folder that has
+    one is complete."""
     folder, extras = Path(folder), [Path(extra) for extra in extra_files]
     if missing := [extra for extra in extras if not extra.is_file()]:
-        raise UserError(f"{missing[0]} is no file, but was to be copied into {folder}")
+        raise UserError(f"{missing[0]} should be copied into {folder}, but is not a file")
     with replacing(folder / WEIGHTS) as path:
         save_file(tensors, path, metadata={"format": "pt"})
-        path.chmod(0o644)  # the library writes for the owner alone
+        path.chmod(0o644)  # the library makes it readable for the owner only
     for extra in extras:
         with replacing(folder / extra.name) as path:
             shutil.copyfile(extra, path)
     write_json(folder / "config.json", config)
 
 
-def placed(
-    state: Mapping[str, Tensor], places: Iterable[Place], dtype: torch.dtype
+def export_tensors(
+    state: Mapping[str, Tensor], slices: Iterable[StateSlice], dtype: torch.dtype
 ) -> dict[str, Tensor]:
-    """A network's state as a folder's tensors."""
+    """A network's state as the tensors of a folder."""
     return {
         name: state[entry][first_row : first_row + shape[0]].to("cpu", dtype).contiguous()
-        for name, entry, first_row, shape in places
+        for name, entry, first_row, shape in slices
     }

@@ -1,4 +1,4 @@
-"""Checkpoints named as on the Hugging Face hub: downloaded once, then a folder like any other."""
+"""Checkpoints named as on the Hugging Face hub: downloaded once, then used as a folder."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 from litdraft.errors import UserError
 
-TEXT = ("*.json", "*.model", "*.jinja")  # nothing pickled, no code
+TEXTS = ("*.json", "*.model", "*.jinja")  # nothing pickled, no code
 WEIGHTS = "*.safetensors"
-TWICE = ("consolidated*", "*/*")  # the same weights in another format
+DUPLICATES = ("consolidated*", "*/*")  # the same weights in another format
 
 
-def local(path: str | Path, weights: bool = True) -> Path:
-    """The folder or file itself; for OWNER/NAME that is no path here, a copy of the repository in
-    the hub's cache, with its `weights` or without. UserError if it cannot be fetched."""
-    found = Path(path).expanduser()
-    if found.exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", str(path)):
-        return found
+def local_path(path: str | Path, weights: bool = True) -> Path:
+    """The path itself if it exists; otherwise, for OWNER/NAME, the repository's copy in the hub's
+    cache, with or without its `weights`. UserError if it cannot be downloaded."""
+    existing = Path(path).expanduser()
+    if existing.exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", str(path)):
+        return existing
     try:
-        wanted = [*TEXT, WEIGHTS] if weights else [*TEXT]
+        patterns = [*TEXTS, WEIGHTS] if weights else [*TEXTS]
         return Path(
-            snapshot_download(str(path), allow_patterns=wanted, ignore_patterns=list(TWICE))
+            snapshot_download(str(path), allow_patterns=patterns, ignore_patterns=list(DUPLICATES))
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"{path} is no path here and could not be had from the hub ({reason}): give a folder, "
-            "or log in with `hf auth login` if the model asks for it"
+            f"{path} does not exist here and could not be downloaded from the hub ({reason}): "
+            "give a folder, or log in with `hf auth login` if the model requires it"
         ) from error

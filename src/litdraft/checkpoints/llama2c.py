@@ -1,8 +1,8 @@
-"""llama2.c's checkpoints, versions 0, 1 and 2: a header, then weights, nothing named.
+"""llama2.c's checkpoints, versions 0, 1 and 2: a header, then weights without names.
 
-Version 0 begins with seven integers and version 1 with 256 bytes, both hold float32. Version 2
-keeps norms in float32 and matrices in Q8_0, int8 in groups with a float32 scale each. The layouts
-are those of export.py in github.com/karpathy/llama2.c.
+Version 0 begins with seven integers and version 1 with 256 bytes; both are float32. Version 2 has
+norms in float32 and matrices in Q8_0: int8 in groups with one float32 scale each. The layouts are
+those of export.py in github.com/karpathy/llama2.c.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from litdraft.errors import UserError
 from litdraft.networks.llama import LlamaConfig
 
 MAGIC = b"24ka"  # "ak42" as a little-endian integer
-LEGACY = struct.Struct("<7i")  # version 0: a negative vocabulary says that the head is its own
-HEADER = struct.Struct("<4s8iBi")  # magic, version, the same seven, tied or not, size of a group
+LEGACY = struct.Struct("<7i")  # version 0: a negative vocabulary marks an untied head
+HEADER = struct.Struct("<4s8iBi")  # magic, version, the same seven, tied, group size
 PADDED = 256
 NAMES = ("width", "inner", "layers", "heads", "kv_heads", "vocabulary", "context")
 
 
 @dataclass(frozen=True)
 class Llama2C:
-    """An opened checkpoint. run.c ends a text at BOS too, so both end it here.
+    """An opened checkpoint. run.c ends a text at BOS or EOS, and so does LitDraft.
 
-    `group`: how many numbers share a scale; None in float32.
+    `group`: how many numbers share a scale; None for float32.
     """
 
     path: Path
@@ -52,8 +52,8 @@ class Llama2C:
                 yield Part(section.state.format(layer), section.first_row, values)
 
     def layers(self) -> Iterator[tuple[Section, int, NDArray[np.uint8]]]:
-        """Every layer of every section, with its bytes, mapped from the file."""
-        # Copy on write, because torch wants to be allowed to write; nothing does.
+        """Every layer of every section with its bytes, mapped from the file."""
+        # Copy on write, because torch requires writable memory; nothing writes to it.
         data_n, start = np.memmap(self.path, np.uint8, mode="c"), self.start
         for section in sections(self.config, self.version):
             size = section.bytes(self.group)
@@ -63,18 +63,18 @@ class Llama2C:
 
     @property
     def start(self) -> int:
-        """Where the weights begin."""
+        """The byte at which the weights begin."""
         return PADDED if self.version else LEGACY.size
 
     @property
     def size(self) -> int:
-        """The bytes of a whole file of this header."""
-        behind = sections(self.config, self.version)
-        return self.start + sum(s.layers * s.bytes(self.group) for s in behind)
+        """The size in bytes of a complete file with this header."""
+        parts = sections(self.config, self.version)
+        return self.start + sum(s.layers * s.bytes(self.group) for s in parts)
 
 
 def open_llama2c(path: Path) -> Llama2C:
-    """Read the header and hold it against the file's size; UserError if they disagree."""
+    """Read the header and check it against the file's size; UserError if they disagree."""
     try:
         with path.open("rb") as file:
             header = file.read(PADDED)
@@ -89,8 +89,8 @@ def open_llama2c(path: Path) -> Llama2C:
     opened = _versioned(path, header) if versioned else _legacy(path, header)
     if size != opened.size:
         raise UserError(
-            f"{path} has {size} bytes, but its header asks for {opened.size}: "
-            f"it is truncated, or no llama2.c version-{opened.version} checkpoint"
+            f"{path} has {size} bytes, but its header requires {opened.size}: "
+            f"it is truncated, or not a llama2.c version-{opened.version} checkpoint"
         )
     if opened.group is not None:
         _check_scales(opened)
@@ -112,8 +112,8 @@ def _versioned(path: Path, header: bytes) -> Llama2C:
     used = HEADER.size if version == 2 else HEADER.size - 4
     if tied > 1 or any(header[used:]):
         raise UserError(
-            f"{path} says more in its header than llama2.c's version {version} does: it "
-            "was made for another program, and its model may be no plain Llama"
+            f"{path} has unknown values in its llama2.c version-{version} header: it is "
+            "made for another program and may not be a plain Llama"
         )
     config = _config(path, version, tuple(sizes), bool(tied))
     if version == 1:
@@ -121,29 +121,30 @@ def _versioned(path: Path, header: bytes) -> Llama2C:
     matrices = [section for section in sections(config, version) if section.matrix]
     if group < 1 or any(matrix.numbers % group for matrix in matrices):
         raise UserError(
-            f"{path} is no llama2.c version-2 checkpoint: its header reads groups of {group} "
+            f"{path} is not a llama2.c version-2 checkpoint: its header has groups of {group} "
             "numbers, which do not divide its matrices"
         )
     return Llama2C(path, config, version, group)
 
 
 def _check_scales(opened: Llama2C) -> None:
-    """An earlier export.py put all scales at the file's end, in a file of the same size."""
+    """UserError for a file of an earlier export.py, which has the same size but all scales at its
+    end."""
     section, _, data_n = next(layer for layer in opened.layers() if layer[0].matrix)
-    found = scales(section, data_n)
-    if not (np.isfinite(found) & (found >= 0)).all():
+    first_n = scales(section, data_n)
+    if not (np.isfinite(first_n) & (first_n >= 0)).all():
         raise UserError(
-            f"{opened.path} has no scales where llama2.c's runq.c reads them, behind each matrix: "
-            "export it again with the present export.py"
+            f"{opened.path} has no scales after each matrix, where llama2.c's runq.c reads them: "
+            "export it again with the current export.py"
         )
 
 
 def _config(path: Path, version: int, sizes: tuple[int, ...], tied: bool) -> LlamaConfig:
     width, inner, layers, heads, kv_heads, vocabulary, context = sizes
     if min(sizes) < 1 or width % (2 * heads) or heads % kv_heads:
-        read = ", ".join(f"{name} {size}" for name, size in zip(NAMES, sizes, strict=True))
+        values = ", ".join(f"{name} {size}" for name, size in zip(NAMES, sizes, strict=True))
         raise UserError(
-            f"{path} is no llama2.c version-{version} checkpoint: its header reads {read}"
+            f"{path} is not a llama2.c version-{version} checkpoint: its header has {values}"
         )
     return LlamaConfig(
         vocabulary=vocabulary,

@@ -1,4 +1,4 @@
-"""What stands behind the header of a llama2.c checkpoint, and how its numbers are written.
+"""The weights after the header of a llama2.c checkpoint, and how they are encoded.
 
 The order is that of `legacy_export`, `version1_export` and `version2_export` in export.py of
 github.com/karpathy/llama2.c; run.c reads version 0 and runq.c version 2.
@@ -20,9 +20,9 @@ FLOAT = np.dtype("<f4")
 
 
 class Section(NamedTuple):
-    """One weight of the file; all its layers stand together. `state` None: of no use to Llama.
+    """One weight of the file, with all its layers. `state` None: not used by Llama.
 
-    heads > 0 marks query or key rows, whose rotary pairs are neighbours in this format.
+    heads > 0 marks query or key rows, whose rotary pairs are adjacent rows in this format.
     """
 
     state: str | None
@@ -33,7 +33,7 @@ class Section(NamedTuple):
 
     @property
     def numbers(self) -> int:
-        """How many, of one layer."""
+        """How many numbers one layer has."""
         return prod(self.shape)
 
     @property
@@ -41,14 +41,15 @@ class Section(NamedTuple):
         return len(self.shape) == 2
 
     def bytes(self, group: int | None) -> int:
-        """Of one layer. A matrix in `group`s takes a byte a number and a float32 scale a group."""
+        """The bytes of one layer. A quantized matrix has one byte per number and one float32 scale
+        per `group` of numbers."""
         if group is None or not self.matrix:
             return self.numbers * FLOAT.itemsize
         return self.numbers + self.numbers // group * FLOAT.itemsize
 
 
 def sections(config: LlamaConfig, version: int) -> list[Section]:
-    """Everything behind the header, in the file's order."""
+    """Everything after the header, in the file's order."""
     width, inner, layers = config.width, config.inner, config.layers
     queries, keys = config.heads * config.head_width, config.kv_heads * config.head_width
     block = "blocks.{}."
@@ -77,8 +78,8 @@ def sections(config: LlamaConfig, version: int) -> list[Section]:
 
 
 def weight(section: Section, data_n: NDArray[np.uint8], group: int | None) -> Tensor:
-    """One layer of a section, float32, from its bytes: mapped, or dequantized (Q8_0: the number
-    times its group's scale; groups run on across rows)."""
+    """One layer of a section, float32: mapped from its bytes, or dequantized (Q8_0: number times
+    its group's scale; groups continue across rows)."""
     if group is None or not section.matrix:
         values = torch.from_numpy(data_n.view(FLOAT))
     else:
@@ -88,7 +89,7 @@ def weight(section: Section, data_n: NDArray[np.uint8], group: int | None) -> Te
 
 
 def scales(section: Section, data_n: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The scales of a quantized layer, which stand behind its numbers."""
+    """The scales of a quantized layer, which come after its numbers."""
     return data_n[section.numbers :].view(FLOAT)
 
 

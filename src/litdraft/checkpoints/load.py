@@ -1,4 +1,4 @@
-"""From a checkpoint on disk, of whatever format, to a network in memory, and back."""
+"""From a checkpoint on disk, in any format, to a network in memory, and back."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from torch import nn
 
 from litdraft.checkpoints.base import Checkpoint, Part
 from litdraft.checkpoints.hf_llama import open_hf_folder, save_hf_folder
-from litdraft.checkpoints.hf_t5 import is_t5, open_t5_folder, save_t5_folder
+from litdraft.checkpoints.hf_t5 import open_t5_folder, save_t5_folder
+from litdraft.checkpoints.hf_t5_config import is_t5
 from litdraft.checkpoints.hf_tensors import HFFolder
-from litdraft.checkpoints.hub import local
+from litdraft.checkpoints.hub import local_path
 from litdraft.checkpoints.llama2c import open_llama2c
 from litdraft.checkpoints.memory_check import check_context, check_fits
 from litdraft.checkpoints.meta import is_meta, open_meta
@@ -25,13 +26,13 @@ from litdraft.networks.memory_format import by_columns
 from litdraft.networks.t5 import T5
 from litdraft.networks.t5_blocks import T5Config
 
-__all__ = ["Checkpoint", "Part", "load_any", "load_llama", "open_checkpoint", "save_hf_folder"]
+__all__ = ["Checkpoint", "Part", "load_llama", "load_network", "open_checkpoint", "save_hf_folder"]
 
 Network = TypeVar("Network", Llama, T5)
 
 
-class Parts(Protocol):
-    """A checkpoint of any network."""
+class WeightSource(Protocol):
+    """Weights of any network on disk."""
 
     @property
     def name(self) -> str: ...
@@ -40,19 +41,19 @@ class Parts(Protocol):
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:
-    """Open a Hugging Face or Meta Llama folder or a llama2.c .bin by what the path is.
+    """Open a Hugging Face or Meta folder of a Llama, or a llama2.c .bin file.
 
-    Shapes, sizes and presence are checked here, from headers only; UserError if one is wrong.
+    Only headers are read; UserError if a tensor is missing or has a wrong shape or size.
     """
-    path = local(path)
+    path = local_path(path)
     if path.is_dir():
         return open_meta(path) if is_meta(path) else open_hf_folder(path)
     if path.suffix == ".bin" and path.is_file():
         return open_llama2c(path)
-    given = "is none" if path.exists() else "does not exist"
+    problem = "is not a checkpoint" if path.exists() else "does not exist"
     raise UserError(
-        f"{path} {given}: give a Hugging Face folder (config.json and safetensors), "
-        "a folder of Meta's (params.json and consolidated.00.pth) or a llama2.c .bin"
+        f"{path} {problem}: give a Hugging Face folder (config.json and safetensors), "
+        "a Meta folder (params.json and consolidated.00.pth) or a llama2.c .bin"
     )
 
 
@@ -62,8 +63,8 @@ def load_llama(
     device: torch.device | str = "cpu",
     context: int | None = None,
 ) -> Llama:
-    """A Llama; `context` positions instead of as many as the checkpoint says. UserError unless that
-    is one or more, or if the weights do not fit."""
+    """A Llama; `context` replaces the checkpoint's number of positions. UserError if it is not
+    positive, or if the weights do not fit into memory."""
     config = checkpoint.config
     if context is not None:
         check_context(context)
@@ -77,8 +78,8 @@ def load_t5(
     device: torch.device | str = "cpu",
     limit: int | None = None,
 ) -> T5:
-    """A T5; `limit` source tokens and decoded ones instead of as many as the folder says. UserError
-    unless that is one or more, or if the weights do not fit."""
+    """A T5; `limit` replaces the folder's number of source and decoded tokens. UserError if it is
+    not positive, or if the weights do not fit into memory."""
     config = folder.config
     if limit is not None:
         check_context(limit)
@@ -88,28 +89,28 @@ def load_t5(
 
 @torch.no_grad()
 def _filled(
-    network: Callable[[], Network], source: Parts, dtype: torch.dtype, device: torch.device
+    network: Callable[[], Network], source: WeightSource, dtype: torch.dtype, device: torch.device
 ) -> Network:
-    """A network filled part by part, so that memory holds the weights only once."""
+    """Fill a network part by part, so that the weights are in memory only once."""
     with torch.device("meta"):
         model = network()
     size = sum(weight.numel() for weight in model.parameters())
     check_fits(source.name, dtype.itemsize * size, [device])
     model = model.to(dtype)
     if device.type == "cpu" and dtype == torch.float32:
-        by_columns(model)  # before there is anything to copy
+        by_columns(model)  # before there are values to copy
     model = model.to_empty(device=device)
     state = model.state_dict()
     for part in source.parts():
-        state[part.state][part.place].copy_(part.values)
+        state[part.state][part.where].copy_(part.values)
     model.reset_buffers()
     return model
 
 
-def load_any(path: str | Path) -> nn.Module:
-    """A Llama or a T5 read natively; any other causal model of a Hugging Face folder by
+def load_network(path: str | Path) -> nn.Module:
+    """A native Llama or T5, or any other causal model in a Hugging Face folder through
     transformers."""
-    path = local(path)
+    path = local_path(path)
     if is_t5(path):
         return load_t5(open_t5_folder(path))
     config = path / "config.json"

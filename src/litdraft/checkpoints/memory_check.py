@@ -1,4 +1,4 @@
-"""Whether weights fit, asked before they are loaded."""
+"""Whether weights fit into memory, checked before they are loaded."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ GIB = 2**30
 
 
 def check_fits(name: str, needed: int, devices: Sequence[torch.device]) -> None:
-    """UserError if devices have fewer free bytes together than a model needs."""
+    """UserError if the devices together have too little free memory for a model."""
     free = sum(map(free_bytes, devices))
     if needed > free:
-        there = " and ".join(map(str, devices))
+        names = " and ".join(map(str, devices))
         raise UserError(
-            f"{name} needs {needed / GIB:.1f} GiB of memory, but {there} has {free / GIB:.1f} GiB "
+            f"{name} needs {needed / GIB:.1f} GiB of memory, but {names} has {free / GIB:.1f} GiB "
             "free: give a smaller dtype, or a smaller model"
         )
 
 
 def check_context(context: Any) -> None:
-    """UserError unless a context is a number of positions."""
+    """UserError unless a context is a positive number of positions."""
     if type(context) is not int or context < 1:
-        raise UserError(f"context={context} was given: give a whole number of positions")
+        raise UserError(
+            f"context={context} was given: give a whole number of positions, at least 1"
+        )
 
 
 def all_devices() -> list[torch.device]:
-    """Those that a model can be spread over: every GPU, and the CPU."""
+    """The devices that a model can be spread over: every GPU, and the CPU."""
     count = torch.cuda.device_count()
     return [*(torch.device("cuda", index) for index in range(count)), torch.device("cpu")]
 

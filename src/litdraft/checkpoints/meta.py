@@ -1,8 +1,8 @@
-"""Meta's own Llama folders: params.json beside consolidated.00.pth, .01.pth and so on.
+"""Meta's own Llama folders: params.json and consolidated.00.pth, .01.pth and so on.
 
 Names, shapes and rotary pairs are those of `model.py` in github.com/meta-llama/llama and
-llama-models. Each of several files was written by one model-parallel rank: it holds some rows or
-some columns of every matrix, and the whole of every norm.
+llama-models. Each of several files comes from one model-parallel rank: it has some rows or some
+columns of every matrix, and every norm completely.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import NamedTuple
 import torch
 
 from litdraft.checkpoints.base import Part
-from litdraft.checkpoints.hf_config import Keys
+from litdraft.checkpoints.config_keys import ConfigKeys
 from litdraft.checkpoints.llama2c_layout import half_rotation
-from litdraft.checkpoints.meta_params import ends, read_params
-from litdraft.checkpoints.meta_shards import SHARDS, Shards, everywhere, load_shards
+from litdraft.checkpoints.meta_params import read_params, special_ids
+from litdraft.checkpoints.meta_shards import SHARDS, Shards, in_every_shard, load_shards
 from litdraft.errors import UserError
 from litdraft.io import read_json
 from litdraft.networks.llama import LlamaConfig
@@ -30,10 +30,10 @@ UNUSED = "rope.freqs"  # Llama 2's rotary frequencies: Llama computes its own
 FLOATS = frozenset({torch.float64, torch.float32, torch.float16, torch.bfloat16})
 
 
-class Place(NamedTuple):
-    """Where a tensor, whole, stands in Llama's state.
+class StateSlice(NamedTuple):
+    """Which rows of Llama's state an unsplit tensor fills.
 
-    heads > 0 marks query or key rows, whose rotary pairs are neighbours in this format.
+    heads > 0 marks query or key rows, whose rotary pairs are adjacent rows in this format.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class MetaFolder:
-    """An opened folder; the tensors of its shards are mapped from their files."""
+    """An opened folder; the tensors of its shards are mapped from the files."""
 
     name: str
     config: LlamaConfig
@@ -54,23 +54,23 @@ class MetaFolder:
     shards: Shards
 
     def parts(self) -> Iterator[Part]:
-        for place in layout(self.config):
+        for slice_ in layout(self.config):
             for number, shard in enumerate(self.shards.values()):
-                values = shard[place.name]
-                values = half_rotation(values, place.heads * len(values) // place.shape[0])
-                # A dimension that is not split is whole in every shard, and begins at 0 again.
+                values = shard[slice_.name]
+                values = half_rotation(values, slice_.heads * len(values) // slice_.shape[0])
+                # A dimension that is not split is complete in every shard and starts at 0.
                 first_row, *columns = (
                     number * size % whole
-                    for size, whole in zip(values.shape, place.shape, strict=True)
+                    for size, whole in zip(values.shape, slice_.shape, strict=True)
                 )
-                yield Part(place.state, place.first_row + first_row, values, *columns)
+                yield Part(slice_.state, slice_.first_row + first_row, values, *columns)
 
 
-def layout(config: LlamaConfig) -> Iterator[Place]:
-    """Every tensor of a folder, by Meta's names and as if there were one shard."""
+def layout(config: LlamaConfig) -> Iterator[StateSlice]:
+    """Every tensor of a folder, with Meta's names and unsplit shapes."""
     width, inner, heads, kv_heads = config.width, config.inner, config.heads, config.kv_heads
     queries, keys = heads * config.head_width, kv_heads * config.head_width
-    yield Place(EMBEDDING, "embedding.weight", (config.vocabulary, width))
+    yield StateSlice(EMBEDDING, "embedding.weight", (config.vocabulary, width))
     for layer in range(config.layers):
         for name, state, *where in (
             ("attention_norm", "attention_norm", (width,)),
@@ -83,92 +83,94 @@ def layout(config: LlamaConfig) -> Iterator[Place]:
             ("feed_forward.w3", "gate_up", (inner, width), inner),
             ("feed_forward.w2", "down", (width, inner)),
         ):
-            yield Place(f"layers.{layer}.{name}.weight", f"blocks.{layer}.{state}.weight", *where)
-    yield Place(NORM, "norm.weight", (width,))
+            yield StateSlice(
+                f"layers.{layer}.{name}.weight", f"blocks.{layer}.{state}.weight", *where
+            )
+    yield StateSlice(NORM, "norm.weight", (width,))
     if not config.tied:
-        yield Place(HEAD, "head.weight", (config.vocabulary, width))
+        yield StateSlice(HEAD, "head.weight", (config.vocabulary, width))
 
 
 def is_meta(folder: Path) -> bool:
-    """Whether a folder without a config.json of Hugging Face's holds anything of Meta's."""
-    own = (folder / PARAMS).exists() or any(folder.glob(SHARDS))
-    return own and not (folder / "config.json").exists()
+    """Whether a folder has Meta's files, and no Hugging Face config.json."""
+    has_files = (folder / PARAMS).exists() or any(folder.glob(SHARDS))
+    return has_files and not (folder / "config.json").exists()
 
 
 def open_meta(folder: Path) -> MetaFolder:
-    """Map the shards and hold them against params.json; UserError unless they agree."""
-    keys = Keys(folder / PARAMS, read_json(folder / PARAMS))
+    """Map the shards and check them against params.json; UserError unless they agree."""
+    keys = ConfigKeys(folder / PARAMS, read_json(folder / PARAMS))
     shards = load_shards(folder)
     _check_count(keys, shards)
-    # Rows, however they are split: numbers by width. The shapes are checked below.
+    # Rows, however the tensors are split: numbers / width. The shapes are checked below.
     vocabulary, inner = (
-        sum(tensor.numel() for tensor in everywhere(shards, name)) // keys.count("dim")
+        sum(tensor.numel() for tensor in in_every_shard(shards, name)) // keys.count("dim")
         for name in (EMBEDDING, GATE)
     )
     config = read_params(keys, vocabulary, inner, _tied(shards))
     if config.kv_heads % len(shards):
         raise UserError(
             f"{folder} splits {config.kv_heads} key heads over {len(shards)} shards: "
-            "give a checkpoint whose shards hold whole ones"
+            "give a checkpoint with whole key heads in every shard"
         )
-    places = list(layout(config))
-    for place in places:
-        _check(place, shards, folder)
-    _refuse_strangers({place.name for place in places} | {UNUSED, HEAD}, shards)
-    return MetaFolder(folder.resolve().name, config, *ends(vocabulary), shards)
+    slices = list(layout(config))
+    for slice_ in slices:
+        _check(slice_, shards, folder)
+    _reject_unknown_tensors({slice_.name for slice_ in slices} | {UNUSED, HEAD}, shards)
+    return MetaFolder(folder.resolve().name, config, *special_ids(vocabulary), shards)
 
 
-def _check_count(keys: Keys, shards: Shards) -> None:
-    """UserError if dim is not the tensors' width, or says that there were more shards."""
+def _check_count(keys: ConfigKeys, shards: Shards) -> None:
+    """UserError if dim is not the tensors' width, or if shards are missing."""
     width = keys.count("dim")
-    if (shape := list(everywhere(shards, NORM)[0].shape)) != [width]:
+    if (shape := list(in_every_shard(shards, NORM)[0].shape)) != [width]:
         raise keys.error("dim", f"the width of {NORM}, whose shape is {shape}")
-    needed = width * width // max(everywhere(shards, QUERIES)[0].numel(), 1)
+    needed = width * width // max(in_every_shard(shards, QUERIES)[0].numel(), 1)
     if needed > len(shards):
         raise UserError(
-            f"{keys.path.parent} holds {len(shards)} of {needed} shards: "
-            f"add consolidated.{len(shards):02}.pth and what follows"
+            f"{keys.path.parent} has {len(shards)} of {needed} shards: "
+            f"add consolidated.{len(shards):02}.pth and the following ones"
         )
 
 
 def _tied(shards: Shards) -> bool:
-    """Whether the output is the embedding, as in Llama 3.2's small ones: left out, or equal."""
+    """Whether the output is the embedding, as in Llama 3.2's small models: missing, or equal."""
     return all(
         HEAD not in tensors or torch.equal(tensors[EMBEDDING], tensors[HEAD])
         for tensors in shards.values()
     )
 
 
-def _check(place: Place, shards: Shards, folder: Path) -> None:
-    """UserError unless a tensor's shards are floats of one shape and make up the place's.
+def _check(slice_: StateSlice, shards: Shards, folder: Path) -> None:
+    """UserError unless a tensor's shards are floats of one shape and together have its shape.
 
-    The shape alone tells how it was split: Llama 2's embedding by columns, Llama 3's by rows.
+    The shape shows how a tensor is split: Llama 2's embedding by columns, Llama 3's by rows.
     """
-    tensors = everywhere(shards, place.name)
+    tensors = in_every_shard(shards, slice_.name)
     shapes = dict.fromkeys(tensor.shape for tensor in tensors)
-    if len(shapes) > 1 or place.shape not in _wholes(tensors[0].shape, len(shards)):
+    if len(shapes) > 1 or slice_.shape not in _unsplit_shapes(tensors[0].shape, len(shards)):
         raise UserError(
-            f"{folder}: {place.name} has shape {' and '.join(str(list(s)) for s in shapes)} in "
-            f"its {len(shards)} .pth, but {PARAMS} asks for {list(place.shape)} in all"
+            f"{folder}: {slice_.name} has shape {' and '.join(str(list(s)) for s in shapes)} in "
+            f"its {len(shards)} .pth files, but {PARAMS} requires {list(slice_.shape)} in all"
         )
     for tensor in tensors:
         if tensor.dtype not in FLOATS:
             raise UserError(
-                f"{folder}: {place.name} is stored as {str(tensor.dtype).removeprefix('torch.')}, "
-                "but only floats of 16 bits and more are read: give weights that are not quantized"
+                f"{folder}: {slice_.name} is stored as {str(tensor.dtype).removeprefix('torch.')}, "
+                "but only floats of 16 bits or more are read: give unquantized weights"
             )
 
 
-def _wholes(shape: tuple[int, ...], count: int) -> set[tuple[int, ...]]:
-    """What `count` shards of a shape may make up: a matrix by rows or by columns, a norm itself."""
+def _unsplit_shapes(shape: tuple[int, ...], count: int) -> set[tuple[int, ...]]:
+    """The shapes that `count` shards may form: a matrix split by rows or columns, or a norm."""
     if len(shape) != 2:
         return {shape}
     rows, columns = shape
     return {(rows * count, columns), (rows, columns * count)}
 
 
-def _refuse_strangers(known: set[str], shards: Shards) -> None:
-    """A tensor that would be ignored makes another model than the folder's."""
+def _reject_unknown_tensors(known: set[str], shards: Shards) -> None:
+    """UserError for a tensor that would be ignored: then this would be a different model."""
     for path, tensors in shards.items():
         for name in sorted(tensors.keys() - known):
-            raise UserError(f"{path} holds {name}, for which this Llama has no place")
+            raise UserError(f"{path} has {name}, which this Llama does not have")

@@ -9,20 +9,20 @@ from torch import nn
 
 from litdraft.errors import UserError
 
-KINDS = {"int8": "Int8WeightOnlyConfig", "int4": "Int4WeightOnlyConfig"}
+FORMATS = {"int8": "Int8WeightOnlyConfig", "int4": "Int4WeightOnlyConfig"}
 
 
-def quantize_weights(model: nn.Module, kind: str) -> None:
-    """Make a model's linear weights int8, a scale a row, or int4, a scale a group, in place; what
-    is computed with them keeps its type. UserError where torchao cannot do that here."""
-    if kind not in KINDS:
-        raise UserError(f"target.quantize={kind} was given: choose null, {' or '.join(KINDS)}")
+def quantize_weights(model: nn.Module, format_: str) -> None:
+    """Quantize a model's linear weights in place: int8 with one scale per row, or int4 with one per
+    group. Activations keep their type. UserError if torchao cannot do it here."""
+    if format_ not in FORMATS:
+        raise UserError(f"target.quantize={format_} was given: choose null, {' or '.join(FORMATS)}")
     try:
         torchao: Any = importlib.import_module("torchao.quantization")
-        torchao.quantize_(model, getattr(torchao, KINDS[kind])())
+        torchao.quantize_(model, getattr(torchao, FORMATS[format_])())
     except (ImportError, NotImplementedError, RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"target.quantize={kind} is not to be had here ({reason}): pip install torchao, or "
+            f"target.quantize={format_} does not work here ({reason}): pip install torchao, or "
             "leave it out"
         ) from error

@@ -15,8 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import run_job, setup_globals
 from hydra.errors import HydraException
-from hydra.plugins.sweeper import HydraContext
-from hydra.types import RunMode
+from hydra.types import HydraContext, RunMode
 from hydra.version import setbase
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -63,9 +62,7 @@ class Composed:
             job_dir_key="hydra.run.dir",
             job_subdir_key=None,
         )
-        callbacks.on_run_end(
-            config=self.config, config_name=self.command, job_return=result
-        )
+        callbacks.on_run_end(config=self.config, config_name=self.command, job_return=result)
         return result.return_value
 
 

@@ -16,10 +16,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from litdraft.config.build import build
-from litdraft.io import replacing
+from litdraft.config.checks import is_evaluated
+from litdraft.config.groups import build
+from litdraft.io import replacing, shortest
 from litdraft.reports.markdown import table
-from litdraft.runs.status import ERROR, Standing, reported, standing
+from litdraft.runs.status import ERROR, JobStatus, job_status
 from litdraft.sweeps import pareto
 from litdraft.sweeps.ranking import ENDS, SweepRow, cells, columns, decision, figures, ranked
 from litdraft.sweeps.results import entries, jobs
@@ -39,8 +40,8 @@ class SweepTable(Callback):
         if "resume" not in config:  # of evaluations, which always run
             return
         for job in jobs(folder):
-            at = standing(job, reported(config, sweeping=True))
-            if at is not Standing.NEW:
+            at = job_status(job, is_evaluated(config, sweeping=True))
+            if at is not JobStatus.NEW:
                 _console().print(f"{job.name}: {at.value}")
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
@@ -124,11 +125,6 @@ def close_tracker() -> None:
     """Wandb keeps a run open, and what comes next in this process would be written into it."""
     if "wandb" in sys.modules:
         sys.modules["wandb"].finish()
-
-
-def shortest(path: Path) -> Path:
-    """As one would type it from here."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _console() -> Console:

@@ -9,7 +9,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from litdraft.config.build import is_trained
-from litdraft.config.checks import checked
+from litdraft.config.checks import checked, is_evaluated
 from litdraft.config.evaluation import evaluate
 from litdraft.config.training import train
 from litdraft.io import read_json
@@ -26,13 +26,6 @@ def train_and_evaluate(config: DictConfig, folder: Path) -> float:
     if is_evaluated(config, sweeping=False):
         _evaluate(config, folder, trained=True)
     return score
-
-
-def is_evaluated(config: DictConfig, sweeping: bool) -> bool:
-    """Whether an evaluation follows a training: as evaluate= says, or in sweeps only."""
-    if config.evaluate is not None:
-        return bool(config.evaluate)
-    return sweeping and config.target is not None
 
 
 def _complete(config: DictConfig, folder: Path) -> float:

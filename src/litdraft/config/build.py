@@ -5,45 +5,26 @@ from __future__ import annotations
 import functools
 import inspect
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import InterpolationToMissingValueError
 
 from litdraft.config.data import source_of, texts_of
+from litdraft.config.groups import build, group_without
 from litdraft.errors import UserError
 from litdraft.io import replacing
 from litdraft.protocols import Drafter, Target, TargetSpec
 from litdraft.sampling import Sampling
 from litdraft.teachers.base import Teacher
-from litdraft.tokenizers.load import (
-    Tokenizer,
-    check_tokenizer,
-    open_tokenizer,
-    train_sentencepiece,
-)
+from litdraft.tokenizers.base import Tokenizer
+from litdraft.tokenizers.load import check_tokenizer, open_tokenizer
+from litdraft.tokenizers.sentencepiece import train_sentencepiece
 from litdraft.training.options import OpenTarget
-
-
-def build(node: DictConfig, **extra: Any) -> Any:
-    """Make what a group names from plain arguments and runtime objects."""
-    # Hydra would take a dataclass for a config and wrap what is raised, so it only names the maker.
-    return maker(node)(**extra)
-
-
-def maker(node: DictConfig) -> Callable[..., Any]:
-    """What a group names, to be called with what only the run knows."""
-    try:
-        made: Callable[..., Any] = instantiate(node, _convert_="all", _partial_=True)
-        return made
-    except InstantiationException as error:
-        raise UserError(str(error).splitlines()[0]) from error
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -60,19 +41,6 @@ def sampling_of(config: DictConfig) -> Sampling:
 def other_sampling(sampling: Sampling) -> Sampling:
     """What a report shows beside the sampling asked for: greedy, or temperature 1."""
     return replace(sampling, temperature=1.0 if sampling.greedy else 0.0)
-
-
-def group_without(config: DictConfig, group: str, keys: Sequence[str]) -> DictConfig:
-    """A group without keys that are not its object's own; UserError for one without a value."""
-    node = config[group].copy()
-    OmegaConf.set_struct(node, False)
-    for key in keys:
-        node.pop(key, None)
-    for key in node:
-        if not OmegaConf.is_missing(node, key):
-            continue
-        raise UserError(f"{group}.{key} has no value: give {group}.{key}=...")
-    return node
 
 
 def target_opener(

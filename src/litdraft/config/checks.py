@@ -40,3 +40,10 @@ def _check_evaluation(config: DictConfig) -> None:
         raise unknown_choice("study", config.study, STUDIES)
     if str(config.compile).lower() not in ("auto", "true", "false"):
         raise UserError(f"compile={config.compile} was given: choose auto, true or false")
+
+
+def is_evaluated(config: DictConfig, sweeping: bool) -> bool:
+    """Whether an evaluation follows a training: as evaluate= says, or in sweeps only."""
+    if config.evaluate is not None:
+        return bool(config.evaluate)
+    return sweeping and config.target is not None

@@ -1,4 +1,4 @@
-"""The typed top of both command lines. Imports nothing heavy: --help and typos are answered here."""
+"""The typed top of both command lines. Nothing heavy is imported here: --help needs it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ class Common:
     k: int = key(3, "draft tokens per round")
     seed: int = key(0, "of every random number")
     devices: int = key(1, "processes, one device each")
-    dtype: str = key("float32", "of the target's weights: float32, bfloat16, float16, float64, auto")
+    dtype: str = key(
+        "float32", "of the target's weights: float32, bfloat16, float16, float64, auto"
+    )
     temperature: float = key(0.0, "0 is greedy")
     top_k: int = key(0, "sample from the k likeliest tokens; 0: all")
     top_p: float = key(1.0, "sample from the likeliest tokens with this much mass; 1: all")
@@ -57,7 +59,9 @@ class Evaluate(Common):
     """Keys of evaluate."""
 
     dtype: str = key("auto", "of the weights; auto: as stored, if that is fast here")
-    k: Any = key(3, "draft tokens per round; auto: the fastest by measured costs")
+    k: Any = key(  # noqa: RUF009
+        3, "draft tokens per round; auto: the fastest by measured costs"
+    )
     decoding: Any = None
     run: str | None = key(None, "a run folder: restores its target, drafter and data")
     study: str | None = key(None, f"study the target alone: {' or '.join(STUDIES)}")

@@ -1,4 +1,4 @@
-"""Work on data that several processes do together."""
+"""Data work that several processes share."""
 
 from __future__ import annotations
 
@@ -9,36 +9,37 @@ from typing import Any
 from litdraft.errors import UserError
 
 
-def _alone() -> None:
+def _no_barrier() -> None:
     return None
 
 
-def _same(given: Any) -> Any:
-    return given
+def _identity(value: Any) -> Any:
+    return value
 
 
 @dataclass(frozen=True)
-class Share:
-    """This process's part of shared work. `barrier` waits until all have come there; `broadcast`
-    gives all what the first process has."""
+class Distributed:
+    """This process among `world` processes. `barrier` waits for all of them; `broadcast` returns
+    the first process's value in all of them. The default is a single process."""
 
     rank: int = 0
     world: int = 1
-    barrier: Callable[[], None] = _alone
-    broadcast: Callable[[Any], Any] = _same
+    barrier: Callable[[], None] = _no_barrier
+    broadcast: Callable[[Any], Any] = _identity
 
-    def mine(self, number: int) -> bool:
-        """Whether the numbered piece of work falls to this process."""
-        return number % self.world == self.rank
+    def owns(self, index: int) -> bool:
+        """Whether this process does the piece of work with this index."""
+        return index % self.world == self.rank
 
-    def once(self, act: Callable[[], None]) -> None:
-        """The first process acts, the others wait; what a user did wrong, all of them raise."""
-        error = None
+    def run_once(self, action: Callable[[], None]) -> None:
+        """Run `action` in the first process while the others wait. A UserError in it is raised in
+        all processes."""
+        message = None
         if self.rank == 0:
             try:
-                act()
-            except UserError as told:
-                error = str(told)
-        error = self.broadcast(error)
-        if error is not None:
-            raise UserError(error)
+                action()
+            except UserError as error:
+                message = str(error)
+        message = self.broadcast(message)
+        if message is not None:
+            raise UserError(message)

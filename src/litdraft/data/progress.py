@@ -1,4 +1,4 @@
-"""Long work on tokens, with its rate and the time left."""
+"""A progress bar for long work on tokens: tokens per second and the time left."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 
-class Work:
-    """A bar over `total` of something, that counts tokens on the way."""
+class TokenProgress:
+    """One bar; `advance` moves it and counts the tokens since it began."""
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self.progress, self.task, self.tokens = progress, task, 0
 
-    def done(self, amount: int, tokens: int) -> None:
+    def advance(self, amount: int, tokens: int) -> None:
         self.tokens += tokens
         seconds = self.progress.tasks[self.task].elapsed or 1e-9
         rate = f"{self.tokens / seconds:,.0f} tokens/s"
@@ -22,7 +22,8 @@ class Work:
 
 
 @contextmanager
-def work(what: str, total: int, shown: bool) -> Iterator[Work]:
+def token_progress(description: str, total: int, shown: bool) -> Iterator[TokenProgress]:
+    """A bar from 0 to `total`; hidden unless `shown` and there is something to do."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -31,4 +32,4 @@ def work(what: str, total: int, shown: bool) -> Iterator[Work]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, transient=True, disable=not (shown and total)) as progress:
-        yield Work(progress, progress.add_task(what, total=total, rate=""))
+        yield TokenProgress(progress, progress.add_task(description, total=total, rate=""))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from litdraft.device_sync import known
+from litdraft.device_sync import values_known
 from litdraft.protocols import Proposal
 
 CROWD = 0.75  # rows that are done leave as soon as no more than this share would stay
@@ -29,7 +29,7 @@ def trimmed(proposal: Proposal) -> Proposal:
     """A chain without the positions at which no row drafts, if looking costs no wait: a target need
     not read them. A graph has one shape and keeps it."""
     valid_BN, probs_BNU = proposal.valid_BN, proposal.probs_BNU
-    if valid_BN is None or proposal.parent_BN is not None or not known(valid_BN):
+    if valid_BN is None or proposal.parent_BN is not None or not values_known(valid_BN):
         return proposal
     most = int(valid_BN.sum(1).max())
     if most == valid_BN.shape[1]:

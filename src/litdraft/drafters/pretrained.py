@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from litdraft.checkpoints.hub import local
-from litdraft.checkpoints.load import load_any
+from litdraft.checkpoints.hub import local_path
+from litdraft.checkpoints.load import load_network
 from litdraft.drafters.parts.cached_lm import Cached
 from litdraft.errors import UserError
 from litdraft.protocols import TargetSpec
-from litdraft.tokenizers.base import spelled
-from litdraft.tokenizers.intersection import Shared, alike, shared
+from litdraft.tokenizers.base import Tokenizer, piece_or_none
+from litdraft.tokenizers.intersection import SharedVocabulary, intersection, same_ids
 from litdraft.tokenizers.load import (
-    INSIDE,
-    Tokenizer,
+    TOKENIZER_FILES,
     check_tokenizer,
+    first_difference,
     open_tokenizer,
-    same_tokens,
 )
 
 CHOICES = (None, "intersection")
@@ -49,7 +48,7 @@ class Pretrained(Cached):
             raise UserError(
                 f"drafter.vocabulary={vocabulary} was given: choose null or intersection"
             )
-        super().__init__(load_any(path))
+        super().__init__(load_network(path))
         self.path, self.tokenizer, self.vocabulary = path, tokenizer, vocabulary
         self.spec = spec
 
@@ -63,17 +62,17 @@ class Pretrained(Cached):
             raise UserError(f"{told}: give a drafter with the target's tokenizer")
         if mine is not None:
             check_tokenizer(mine, size)
-        first = None if mine is None else same_tokens(mine, theirs)
+        first = None if mine is None else first_difference(mine, theirs)
         if mine is None or first is None:
             if size != there or self._starts() is not None:  # or rounded up differently
-                self.share(self._begun(alike(min(size, there), there)))
+                self.share(self._begun(same_ids(min(size, there), there)))
         elif self.vocabulary == "intersection":
-            self.share(self._begun(shared(mine, theirs, there)))
+            self.share(self._begun(intersection(mine, theirs, there)))
         else:
             raise UserError(
-                f"{told}, and token {first} is {spelled(mine, first)!r} here and "
-                f"{spelled(theirs, first)!r} there: give a drafter with the target's tokenizer, or "
-                "drafter.vocabulary=intersection to draft only what both spell alike"
+                f"{told}, and token {first} is {piece_or_none(mine, first)!r} here and "
+                f"{piece_or_none(theirs, first)!r} there: give a drafter with the target's "
+                "tokenizer, or drafter.vocabulary=intersection to draft only what both spell alike"
             )
 
     def _starts(self) -> tuple[int, int] | None:
@@ -87,16 +86,16 @@ class Pretrained(Cached):
             return None
         return theirs.start, self.encoder_decoder.start
 
-    def _begun(self, view: Shared) -> Shared:
+    def _begun(self, view: SharedVocabulary) -> SharedVocabulary:
         """It reads its own start token for the target's."""
         if (starts := self._starts()) is not None:
-            view.heard_V[starts[0]] = starts[1]
+            view.input_V[starts[0]] = starts[1]
         return view
 
     def _tokenizer(self) -> Tokenizer | None:
         """Its own, if one is given or lies beside it."""
         if self.tokenizer is not None:
             return open_tokenizer(self.tokenizer)
-        folder = local(self.path, weights=False)
-        beside = (folder / name for name in INSIDE)
+        folder = local_path(self.path, weights=False)
+        beside = (folder / name for name in TOKENIZER_FILES)
         return open_tokenizer(folder) if any(path.is_file() for path in beside) else None

@@ -17,7 +17,7 @@ from litdraft.errors import UserError
 from litdraft.networks.t5 import T5
 from litdraft.networks.t5_blocks import ACTIVATIONS, T5Config
 from litdraft.protocols import TargetSpec
-from litdraft.tokenizers.load import Tokenizer
+from litdraft.tokenizers.base import Tokenizer
 
 SIZES = (
     "vocabulary", "width", "encoder_layers", "layers", "heads", "head_width", "inner", "limit",

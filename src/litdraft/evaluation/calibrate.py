@@ -52,7 +52,7 @@ def fit(bench: Bench, sampling: Sampling) -> Fit:
     """Calibrate on what the target writes behind validation prompts, under the same sampling."""
     config = bench.config
     prompts = prompts_of(bench, "validation", config.decoding.validation).prompts()
-    rows = writer_of(bench).continued(prompts, config.max_new_tokens, sampling)
+    rows = writer_of(bench).write(prompts, config.max_new_tokens, sampling)
     texts = [rows[place][0][len(prompt) :].tolist() for place, prompt in enumerate(prompts)]
     with Progress(transient=True) as progress:
         work = progress.add_task("calibrating", total=len(prompts))

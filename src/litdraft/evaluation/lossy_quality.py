@@ -14,7 +14,7 @@ from litdraft.evaluation.losslessness import logits_behind
 from litdraft.evaluation.quality import figures, sums
 from litdraft.protocols import Target
 from litdraft.sampling import Sampling
-from litdraft.tokenizers.load import Tokenizer
+from litdraft.tokenizers.base import Tokenizer
 
 Texts = Sequence[Sequence[int]]
 

@@ -14,14 +14,13 @@ from torch import nn
 
 from litdraft.config.build import (
     drafter_of,
-    dtype_of,
     own_device,
     source_of,
     target_opener,
     tokenizer_of,
 )
 from litdraft.data.continuations import Writer
-from litdraft.data.distributed import Share
+from litdraft.data.distributed import Distributed
 from litdraft.data.rows.rows import Rows
 from litdraft.data.sources.base import Materials
 from litdraft.data.sources.examples import Split
@@ -34,7 +33,7 @@ from litdraft.protocols import Drafter, Target
 from litdraft.reports.provenance import provenance
 from litdraft.runs.checkpoints import load_weights
 from litdraft.runs.open import ready
-from litdraft.tokenizers.load import Tokenizer
+from litdraft.tokenizers.base import Tokenizer
 
 
 @dataclass
@@ -65,13 +64,13 @@ class Bench:
 
 
 def open_bench(config: DictConfig, fabric: Fabric) -> Bench:
-    opener = target_opener(config, dtype_of(config.dtype), fused=config.fused)
+    opener = target_opener(config, named_dtype(config.dtype), fused=config.fused)
     exact = target_opener(config, torch.float32)
     if opener is None or exact is None:
         raise UserError("target=null was given: an evaluation needs a target")
     target = opener(own_device())
     # What one process measured as the fastest type holds for all.
-    dtype = dtype_of(fabric.broadcast(str(target.dtype)).removeprefix("torch."))
+    dtype = named_dtype(fabric.broadcast(str(target.dtype)).removeprefix("torch."))
     if target.dtype != dtype and (again := target_opener(config, dtype, fused=config.fused)):
         target = again(own_device())
     eager = target.dtype == torch.float32 and target.packed is None
@@ -140,8 +139,12 @@ def _reset(module: nn.Module) -> None:
 def writer_of(bench: Bench) -> Writer:
     """Lets the target write, shared with the other processes."""
     fabric = bench.fabric
-    share = Share(fabric.global_rank, fabric.world_size, fabric.barrier, fabric.broadcast)
-    return Writer(bench.target, Path(bench.config.data.cache), bench.config.seed, share=share)
+    distributed = Distributed(
+        fabric.global_rank, fabric.world_size, fabric.barrier, fabric.broadcast
+    )
+    return Writer(
+        bench.target, Path(bench.config.data.cache), bench.config.seed, distributed=distributed
+    )
 
 
 def prompts_of(bench: Bench, split: Split, count: int) -> Rows:

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from litdraft.decoding.result import Generation
 from litdraft.protocols import Context, Verdict
-from litdraft.tokenizers.load import Tokenizer
+from litdraft.tokenizers.base import Tokenizer
 
 ACCEPTED = "bold green"
 

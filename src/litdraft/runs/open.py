@@ -7,12 +7,14 @@ from typing import NamedTuple
 
 from omegaconf import DictConfig
 
-from litdraft.config.build import drafter_of, dtype_of, own_device, target_opener, tokenizer_of
-from litdraft.config.schema import register
+from litdraft.config.build import drafter_of, target_opener, tokenizer_of
+from litdraft.config.resolvers import register
 from litdraft.errors import UserError
 from litdraft.protocols import Drafter, Target
-from litdraft.runs.checkpoints import load_weights, run_config
-from litdraft.tokenizers.load import Tokenizer
+from litdraft.runs.checkpoints import load_weights
+from litdraft.runs.same import run_config
+from litdraft.targets.devices import named_dtype, own_device
+from litdraft.tokenizers.base import Tokenizer
 
 
 class Opened(NamedTuple):
@@ -28,7 +30,7 @@ def open_run(run: str | Path) -> Opened:
     """For notebooks and scripts: what a run folder's configuration names, weights loaded."""
     register()
     config = run_config(Path(run), str(run))
-    opener = target_opener(config, dtype_of(config.dtype))
+    opener = target_opener(config, named_dtype(config.dtype))
     if opener is None:
         raise UserError(f"{run} trained a language model without a target: open its model/ instead")
     target = opener(own_device())

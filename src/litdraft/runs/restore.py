@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra import compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
@@ -16,7 +15,7 @@ GROUPS = ("target", "drafter", "data")
 KEYS = ("k", "seed", "temperature", "top_k", "top_p")
 
 
-def with_choices(arguments: Sequence[str]) -> list[str]:
+def with_run_choices(arguments: Sequence[str]) -> list[str]:
     """The command line, the run's own choices of groups put before it."""
     run = _value(arguments, "run")
     if run is None:
@@ -27,7 +26,7 @@ def with_choices(arguments: Sequence[str]) -> list[str]:
 
 
 def restored(config: DictConfig, arguments: Sequence[str]) -> DictConfig:
-    """A config composed from `with_choices`, filled with the run's own values."""
+    """A config composed from `with_run_choices`, filled with the run's own values."""
     if config.run is None:
         return config
     saved: Any = OmegaConf.load(Path(config.run) / ".hydra" / "config.yaml")
@@ -66,7 +65,9 @@ def _keep_splits(config: DictConfig, saved: Any, source: str, arguments: Sequenc
 
 def evaluation_config(arguments: Sequence[str]) -> DictConfig:
     """What `python evaluate.py ARGUMENTS` would run; Hydra must be initialized."""
-    return restored(compose("evaluate", with_choices(arguments)), arguments)
+    from hydra import compose
+
+    return restored(compose("evaluate", with_run_choices(arguments)), arguments)
 
 
 def _choices(run: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from litdraft.protocols import Target
-from litdraft.tokenizers.token_kinds import KINDS, Kinds
+from litdraft.tokenizers.token_kinds import KINDS, TokenKinds
 
 BOUNDS = (0.9, 0.95, 0.99, 0.999)
 CHUNK = 256  # positions unembedded at a time
@@ -97,8 +97,8 @@ class Certainty:
     right_GN: Tensor
 
     @classmethod
-    def of(cls, read: Sequence[PositionStats], kinds: Kinds) -> Certainty:
-        kind_n = torch.cat([kinds.behind(walk.before_n, walk.best_n) for walk in read])
+    def of(cls, read: Sequence[PositionStats], kinds: TokenKinds) -> Certainty:
+        kind_n = torch.cat([kinds.in_context(walk.before_n, walk.best_n) for walk in read])
         sure_nN = torch.cat([walk.sure_nN() for walk in read]).long()
         right_n1 = torch.cat([walk.right_n for walk in read])[:, None]
         none_GN = torch.zeros(len(KINDS), len(BOUNDS), dtype=torch.long)

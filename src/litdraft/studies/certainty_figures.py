@@ -10,13 +10,13 @@ from litdraft.evaluation.average_precision import Found, detection
 from litdraft.reports.figures import share
 from litdraft.studies.certainty import BOUNDS, Certainty, PositionStats
 from litdraft.studies.skipping import counted, speedup
-from litdraft.tokenizers.token_kinds import KINDS, Kinds
+from litdraft.tokenizers.token_kinds import KINDS, TokenKinds
 
 DETECTED = (0.9, 0.99)  # bounds whose detection is judged
 
 
 def figures(
-    position_stats: Sequence[PositionStats], kinds: Kinds, seconds: Sequence[float], seed: int
+    position_stats: Sequence[PositionStats], kinds: TokenKinds, seconds: Sequence[float], seed: int
 ) -> dict[str, Any]:
     """What one set of texts tells: counts, and the rates and predictions that follow from them."""
     found = Certainty.of(position_stats, kinds)

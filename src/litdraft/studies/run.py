@@ -11,7 +11,6 @@ from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryV
 from rich.progress import Progress
 
 from litdraft.config.build import (
-    dtype_of,
     own_device,
     source_of,
     target_opener,
@@ -30,8 +29,9 @@ from litdraft.studies import certainty_plots, certainty_report, suffixes
 from litdraft.studies.certainty import ROWS, Text, position_stats
 from litdraft.studies.certainty_figures import figures
 from litdraft.studies.skipping import TURNS, pass_seconds
-from litdraft.tokenizers.load import Tokenizer, open_tokenizer
-from litdraft.tokenizers.token_kinds import Kinds
+from litdraft.tokenizers.base import Tokenizer
+from litdraft.tokenizers.load import open_tokenizer
+from litdraft.tokenizers.token_kinds import TokenKinds
 
 WRITTEN = {"greedy": Sampling(0.0), "sampled": Sampling(1.0)}
 
@@ -45,14 +45,14 @@ def study(config: DictConfig, folder: Path) -> float:
 
 def _certainty(config: DictConfig, folder: Path) -> float:
     """The share of positions at which the target is certain (0.99)."""
-    opener = target_opener(config, dtype_of(config.dtype), fused=config.fused)
+    opener = target_opener(config, named_dtype(config.dtype), fused=config.fused)
     if opener is None:
         raise UserError("target=null was given: study=certainty needs a target")
     target = opener(own_device())
     tokenizer = tokenizer_of(config, target, Path())
     texts, prompts = _texts(config, target, tokenizer)
     middle = sorted(prompts, key=len)[len(prompts) // 2]
-    kinds = Kinds.of(tokenizer, target.spec.vocabulary)
+    kinds = TokenKinds.of(tokenizer, target.spec.vocabulary)
     with Progress(transient=True) as progress:
         timed = progress.add_task("passes timed", total=TURNS + 1)
         seconds = pass_seconds(
@@ -109,7 +109,7 @@ def _texts(
         )
     found = {"own": _as_texts(rows)}
     for name, sampling in WRITTEN.items():
-        found[name] = _as_texts(writer.continued(rows.prompts(), limit, sampling))
+        found[name] = _as_texts(writer.write(rows.prompts(), limit, sampling))
     return {name: texts for name, texts in found.items() if texts}, rows.prompts()
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from litdraft.reports.markdown import table
 from litdraft.tokenizers.base import Tokenizer
-from litdraft.tokenizers.token_kinds import KINDS, SUFFIX, Kinds, text_of
+from litdraft.tokenizers.token_kinds import KINDS, SUFFIX, TokenKinds, text_of
 
 SHOWN = 30  # on the terminal, of those that were counted
 
@@ -21,13 +21,13 @@ SHOWN = 30  # on the terminal, of those that were counted
 def suffixes(tokenizer: Tokenizer, texts: Iterable[str] | None) -> dict[str, Any]:
     """All of them; with texts how often each stands there (`count`) and how often it goes on a word
     (`inside`), the most frequent first."""
-    kinds = Kinds.of(tokenizer)
+    kinds = TokenKinds.of(tokenizer)
     seen: Counter[int] = Counter()
     inside: Counter[int] = Counter()
     tokens = 0
     for text in () if texts is None else texts:
         ids = torch.tensor([0, *tokenizer.encode(text, bos=False)])
-        kind_n = kinds.behind(ids[:-1], ids[1:])
+        kind_n = kinds.in_context(ids[:-1], ids[1:])
         seen.update(ids[1:][kinds.kind_V[ids[1:]] == SUFFIX].tolist())
         inside.update(ids[1:][kind_n == SUFFIX].tolist())
         tokens += len(kind_n)

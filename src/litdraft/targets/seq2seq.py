@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from litdraft.checkpoints.hf_t5 import open_t5_folder
-from litdraft.checkpoints.hub import local
+from litdraft.checkpoints.hub import local_path
 from litdraft.checkpoints.load import load_t5
 from litdraft.errors import UserError
 from litdraft.networks.t5 import T5
@@ -41,7 +41,7 @@ class Seq2SeqTarget(Frozen):
         nothing in a T5 ends there, but it was not made for more. float16 is refused, and bfloat16
         taken for weights that are stored in it: feed-forward layers overflow there.
         """
-        folder = local(path)
+        folder = local_path(path)
         if not (folder / "config.json").is_file():
             raise UserError(f"{path} holds no config.json: give a Hugging Face folder of a T5")
         opened, device = open_t5_folder(folder), torch.device(device)

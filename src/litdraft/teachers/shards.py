@@ -1,4 +1,4 @@
-"""Large artefacts in files of one size: what a kill loses, and what the disk must hold."""
+"""Large data in files of similar size: planning them, and checking the disk."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch import Tensor
 from litdraft.errors import UserError
 
 
-def planned(positions_B: Tensor, per_token: float, size: int) -> list[tuple[int, int]]:
-    """Rows [a, b) of about `size` bytes each."""
+def plan_shards(positions_B: Tensor, per_token: float, size: int) -> list[tuple[int, int]]:
+    """Ranges of rows [a, b), each of about `size` bytes."""
     shards, first, tokens = [], 0, 0
     most = max(size / max(per_token, 1e-9), 1)
     for row, size in enumerate(positions_B.tolist()):
@@ -28,8 +28,8 @@ def planned(positions_B: Tensor, per_token: float, size: int) -> list[tuple[int,
     return shards
 
 
-def whole(path: Path) -> bool:
-    """Whether a shard is there in its full length: its header says how long it must be."""
+def is_complete(path: Path) -> bool:
+    """Whether a shard exists in full; its header gives its length."""
     try:
         with safe_open(path, framework="pt"):
             return True
@@ -37,9 +37,9 @@ def whole(path: Path) -> bool:
         return False
 
 
-def fetch(paths: Sequence[Path]) -> None:
-    """Ask the system to read files ahead, where all of them take less than half of the memory:
-    then no batch waits for the disk."""
+def prefetch(paths: Sequence[Path]) -> None:
+    """Ask the system to read the files ahead, so that no batch waits for the disk; only if all of
+    them take less than half of the memory."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     paths = [path for path in paths if path.exists()]  # another process may still be writing
     if not hasattr(os, "posix_fadvise") or 2 * sum(p.stat().st_size for p in paths) > memory:
@@ -49,28 +49,29 @@ def fetch(paths: Sequence[Path]) -> None:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
 
 
-def tell(folder: Path, size: float, left: float, positions: int) -> None:
-    """What will be written, before it is."""
+def announce(folder: Path, size: float, left: float, positions: int) -> None:
+    """Print how much will be written, and where."""
     free, each = shutil.disk_usage(folder).free, size / max(positions, 1)
     Console(stderr=True, highlight=False, soft_wrap=True).print(
-        f"teacher cache: {readable(size)} ({positions:,} positions of {each:,.0f} "
-        f"bytes), {readable(left)} to write, {readable(free)} free; {folder}"
+        f"teacher cache: {readable_size(size)} ({positions:,} positions of {each:,.0f} "
+        f"bytes), {readable_size(left)} to write, {readable_size(free)} free; {folder}"
     )
 
 
-def check_room(folder: Path, left: float) -> None:
-    """UserError if the disk lacks the room."""
+def check_disk_space(folder: Path, left: float) -> None:
+    """UserError if the disk has too little free space."""
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if left > free:
         raise UserError(
-            f"{folder} has {readable(free)} free, but the teacher cache needs {readable(left)}: "
-            "use teacher=online, teacher.dtype=int8, fewer data.samples, or another data.cache"
+            f"{folder} has {readable_size(free)} free, but the teacher cache needs "
+            f"{readable_size(left)}: use teacher=online, teacher.dtype=int8, fewer data.samples, "
+            "or another data.cache"
         )
 
 
-def readable(size: float) -> str:
-    """Bytes as people say them."""
+def readable_size(size: float) -> str:
+    """Bytes with a unit, for people."""
     for unit in ("bytes", "KB", "MB", "GB"):
         if size < 1000:
             return f"{size:.3g} {unit}"

@@ -1,4 +1,4 @@
-"""Byte-pair merges by score, as SentencePiece's BPE and llama2.c's run.c order them."""
+"""Byte-pair merges ordered by score, as in SentencePiece's BPE and llama2.c's run.c."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import heapq
 from collections.abc import Mapping, Sequence
 
 
-def merged(letters: Sequence[str], scores: Mapping[str, float]) -> list[str]:
-    """Merge the neighbours whose join has the best score, the leftmost of equals, until no join has
-    one. A heap of joins over a linked list: n log n steps for n letters."""
+def merge_pairs(letters: Sequence[str], scores: Mapping[str, float]) -> list[str]:
+    """Merge the neighbours whose join has the highest score (the leftmost of equals) until no join
+    has a score. A heap of joins over a linked list: n log n steps for n letters."""
     pieces, end = list(letters), len(letters)
     after, before = list(range(1, end + 1)), list(range(-1, end - 1))
     heap: list[tuple[float, int, str]] = []
@@ -24,7 +24,7 @@ def merged(letters: Sequence[str], scores: Mapping[str, float]) -> list[str]:
     while heap:
         _, left, join = heapq.heappop(heap)
         right = after[left]
-        # One of the two may have gone into another join since.
+        # One of the two may have been merged with another piece since.
         if not pieces[left] or right == end or pieces[left] + pieces[right] != join:
             continue
         pieces[left], pieces[right] = join, ""

@@ -1,4 +1,4 @@
-"""What two tokenizers have in common."""
+"""The tokens that a drafter's and a target's tokenizer have in common."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ from torch import Tensor
 from litdraft.tokenizers.base import Tokenizer, bytes_of
 
 
-class Shared(NamedTuple):
-    """A drafter's view of a target's tokens.
+class SharedVocabulary(NamedTuple):
+    """How a drafter with its own ids works with a target's ids.
 
-    theirs_U, ascending, and mine_U are the target's and the drafter's ids of the tokens that both
-    have; heard_V is what the drafter reads for each token of the target.
+    target_U (ascending) and drafter_U: the target's and the drafter's ids of the tokens that both
+    have. input_V: the drafter's input id for each token of the target.
     """
 
-    theirs_U: Tensor
-    mine_U: Tensor
-    heard_V: Tensor
+    target_U: Tensor
+    drafter_U: Tensor
+    input_V: Tensor
 
 
-def alike(count: int, vocabulary: int) -> Shared:
-    """The first `count` ids mean the same on both sides, special tokens included; what a target of
-    `vocabulary` ids has beyond them is never written."""
+def same_ids(count: int, vocabulary: int) -> SharedVocabulary:
+    """The first `count` ids are the same on both sides, including special tokens; the target, with
+    `vocabulary` ids, never writes the others."""
     same_U = torch.arange(count)
-    return Shared(same_U, same_U, torch.arange(vocabulary).clamp_max(count - 1))
+    return SharedVocabulary(same_U, same_U, torch.arange(vocabulary).clamp_max(count - 1))
 
 
-def shared(mine: Tokenizer, theirs: Tokenizer, vocabulary: int) -> Shared:
-    """Tokens spelled alike, and the two that begin and end a text, however they are spelled.
+def intersection(drafter: Tokenizer, target: Tokenizer, vocabulary: int) -> SharedVocabulary:
+    """Tokens with the same text, and BOS and EOS, whatever their pieces are.
 
-    Drafting only these keeps decoding exact whatever the drafter reads (token-level intersection,
-    arXiv 2502.05202). For a token that it lacks it reads the first of its own that spell it, or its
-    first token. `vocabulary` is how many ids the target has, spare ones included.
+    Decoding is exact if the drafter drafts only these, whatever it reads (token-level intersection,
+    arXiv 2502.05202). For a token that the drafter lacks it reads the first of its own tokens for
+    the same text, or token 0. `vocabulary`: the number of the target's ids, including spare ones.
     """
-    known = {bytes_of(mine, token): token for token in range(mine.size)}
-    pieces = (bytes_of(theirs, token) for token in range(min(theirs.size, vocabulary)))
-    found = {t: known[piece] for t, piece in enumerate(pieces) if piece and piece in known}
-    for own, other in ((mine.bos, theirs.bos), (mine.eos, theirs.eos)):
+    by_text = {bytes_of(drafter, token): token for token in range(drafter.size)}
+    texts = (bytes_of(target, token) for token in range(min(target.size, vocabulary)))
+    common = {t: by_text[text] for t, text in enumerate(texts) if text and text in by_text}
+    for own, other in ((drafter.bos, target.bos), (drafter.eos, target.eos)):
         if own is not None and other is not None:
-            found[other] = own
-    theirs_U = sorted(found)
-    heard = [found.get(token, -1) for token in range(vocabulary)]
-    for token in (t for t, read in enumerate(heard) if read < 0):
-        heard[token] = next(iter(mine.encode(theirs.decode([token]), bos=False)), 0)
-    mine_U = [found[token] for token in theirs_U]
-    return Shared(torch.tensor(theirs_U), torch.tensor(mine_U), torch.tensor(heard))
+            common[other] = own
+    target_U = sorted(common)
+    drafter_U = [common[token] for token in target_U]
+    inputs = [common.get(token, -1) for token in range(vocabulary)]
+    for token in (t for t, own in enumerate(inputs) if own < 0):
+        inputs[token] = next(iter(drafter.encode(target.decode([token]), bos=False)), 0)
+    return SharedVocabulary(torch.tensor(target_U), torch.tensor(drafter_U), torch.tensor(inputs))

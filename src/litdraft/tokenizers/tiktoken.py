@@ -1,8 +1,9 @@
-"""Llama 3's tokenizer.model: a line a token, its bytes in base64 and its rank, as tiktoken writes.
+"""Llama 3's tokenizer.model in tiktoken's format: one token per line, its bytes in base64 and its
+rank.
 
 The split pattern and the order of the 256 special tokens are those of `tokenizer.py` in
 github.com/meta-llama/llama3 and llama-models; the names are those of Llama 3.1's tokenizer.json,
-which calls one id that Llama 3 kept in reserve <|eom_id|>.
+which names one of Llama 3's reserved ids <|eom_id|>.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers
 
 from litdraft.errors import UserError
+from litdraft.tokenizers.base import byte_letters
+from litdraft.tokenizers.huggingface import HFTokenizer
 
 BOS, EOS = "<|begin_of_text|>", "<|end_of_text|>"
 LINE = re.compile(rb"[A-Za-z0-9+/]+={0,2} [0-9]+\s*")
@@ -29,8 +32,19 @@ NAMED = {
 }  # fmt: skip
 
 
+class TiktokenTokenizer(HFTokenizer):
+    """Llama 3's tokenizer.model, with the ids and pieces of Llama 3.1's tokenizer.json."""
+
+    def _read(self, path: Path) -> tokenizers.Tokenizer:
+        return read_tiktoken(path)
+
+    def _special_id(self, folder: Path, key: str) -> int | None:
+        token: int | None = self._tokenizer.token_to_id(BOS if key == "bos_token" else EOS)
+        return token
+
+
 def is_tiktoken(path: Path) -> bool:
-    """By the first line; SentencePiece's models begin with a byte that no base64 has."""
+    """Checks the first line; SentencePiece models begin with a byte that is not base64."""
     try:
         with path.open("rb") as file:
             return LINE.fullmatch(file.readline(1000)) is not None
@@ -39,21 +53,21 @@ def is_tiktoken(path: Path) -> bool:
 
 
 def read_tiktoken(path: Path) -> tokenizers.Tokenizer:
-    """The byte-level BPE of a file, in the letters that a tokenizer.json has for bytes.
+    """The byte-level BPE of a file, with bytes written as letters as in a tokenizer.json.
 
-    tiktoken joins the neighbours whose bytes together have the lowest rank, so every cut of a token
-    into two tokens is a merge (transformers' TikTokenConverter takes the same ones). UserError if a
-    line or a rank is missing.
+    tiktoken merges the neighbours whose joined bytes have the lowest rank, so every split of a
+    token into two tokens is a merge (as in transformers' TikTokenConverter). UserError if a line
+    or a rank is missing.
     """
     ranks = _ranks(path)
-    by_byte = letters()
-    spelled = {token: "".join(by_byte[byte] for byte in token) for token in ranks}
+    by_byte = byte_letters()
+    letters = {token: "".join(by_byte[byte] for byte in token) for token in ranks}
     merges = []
     for token in sorted(ranks, key=ranks.__getitem__):
-        cuts = [(token[:i], token[i:]) for i in range(1, len(token))]
-        pairs = [(ranks[a], ranks[b], a, b) for a, b in cuts if a in ranks and b in ranks]
-        merges += [(spelled[a], spelled[b]) for *_, a, b in sorted(pairs)]
-    vocabulary = {spelled[token]: rank for token, rank in ranks.items()}
+        splits = [(token[:i], token[i:]) for i in range(1, len(token))]
+        pairs = [(ranks[a], ranks[b], a, b) for a, b in splits if a in ranks and b in ranks]
+        merges += [(letters[a], letters[b]) for *_, a, b in sorted(pairs)]
+    vocabulary = {letters[token]: rank for token, rank in ranks.items()}
     tokenizer = tokenizers.Tokenizer(models.BPE(vocabulary, merges, ignore_merges=True))
     split = pre_tokenizers.Split(Regex(PATTERN), behavior="isolated")
     spell = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -71,27 +85,19 @@ def _ranks(path: Path) -> dict[bytes, int]:
             ranks[base64.b64decode(token, validate=True)] = int(rank)
         except ValueError:  # binascii's too
             raise UserError(
-                f"{path}: line {number} is no token in base64 and its rank: restore the file"
+                f"{path}: line {number} is not a base64 token and its rank: restore the file"
             ) from None
     if sorted(ranks.values()) != list(range(len(ranks))):
         raise UserError(
             f"{path} has {len(ranks)} tokens, but their ranks are not 0 to {len(ranks) - 1}: "
             "restore the file"
         )
-    if lost := [byte for byte in range(256) if bytes([byte]) not in ranks]:
-        raise UserError(f"{path} has no token for the byte {lost[0]}: restore the file")
+    if missing := [byte for byte in range(256) if bytes([byte]) not in ranks]:
+        raise UserError(f"{path} has no token for the byte {missing[0]}: restore the file")
     return ranks
 
 
-def letters() -> list[str]:
-    """The printable letter of each byte that byte-level BPE writes it as (GPT-2's encoder.py):
-    itself where Latin-1 prints it, else the next one from U+0100 on."""
-    printed = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    spare = iter(range(0x100, 0x200))
-    return [chr(byte if byte in printed else next(spare)) for byte in range(256)]
-
-
 def _specials() -> list[str]:
-    """All special tokens in their order; those without a name are numbered."""
+    """All special tokens in order; those without a name are numbered."""
     numbers = iter(range(SPECIALS))
     return [NAMED.get(i) or f"<|reserved_special_token_{next(numbers)}|>" for i in range(SPECIALS)]

@@ -26,7 +26,7 @@ def check_drafter(drafter: Drafter, teacher: Teacher, *, has_target: bool) -> No
         )
     if not (drafter.needs.hidden or drafter.needs.taps):
         return
-    if not teacher.reads:
+    if not teacher.has_hidden:
         raise UserError(
             f"drafter={drafter.name} reads the target's hidden states, which "
             "teacher=topk does not keep: use teacher=hidden or teacher=online"

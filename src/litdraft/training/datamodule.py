@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,19 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from litdraft.data.continuations import Writer
-from litdraft.data.distributed import Share
+from litdraft.data.distributed import Distributed
 from litdraft.data.rows.batches import TrainingBatches, TrainingLoader, collate
 from litdraft.data.rows.packed import Packed
 from litdraft.data.rows.rows import Row, Rows
 from litdraft.data.sources.base import Materials, Source
 from litdraft.decoding.batching import decode_capacity
 from litdraft.errors import UserError
-from litdraft.protocols import EncoderDecoderLayout, Target
+from litdraft.protocols import EncoderDecoderLayout
 from litdraft.sampling import Sampling
-from litdraft.teachers.base import Online, Teacher
+from litdraft.teachers.base import Teacher
 from litdraft.teachers.cache import TeacherCache
-from litdraft.tokenizers.load import Tokenizer
+from litdraft.teachers.online import Online
+from litdraft.tokenizers.base import Tokenizer
 from litdraft.training.options import LoaderOptions, OpenTarget
 
 BEFORE = 4  # tokens before a stretch that a counted drafter sees as its history
@@ -73,18 +74,19 @@ class TextModule(L.LightningDataModule):
         if self._training is not None:
             return
         materials = self.materials()
-        share = materials.share
+        distributed = materials.distributed
         held_out = self.source.held_out(
             materials, "validation", self.loader.validation_prompts, self.capacity
         )
-        if min(len(held_out), self.loader.batch_size) < share.world:
+        if min(len(held_out), self.loader.batch_size) < distributed.world:
             raise UserError(
-                f"{len(held_out)} validation prompts in batches of {self.loader.batch_size} cannot feed "
-                f"{share.world} devices: raise data.validation_prompts or data.batch_size"
+                f"{len(held_out)} validation prompts in batches of {self.loader.batch_size} cannot "
+                f"feed {distributed.world} devices: raise data.validation_prompts or "
+                "data.batch_size"
             )
         self._training = self.source.training(materials)
         if materials.writer is not None:
-            held_out = materials.writer.continued(
+            held_out = materials.writer.write(
                 held_out.prompts(), self.loader.validation_tokens, self.sampling
             )
         self._validation = held_out
@@ -95,7 +97,7 @@ class TextModule(L.LightningDataModule):
                 self.open_target(self._device),
                 self.taps,
                 self.cache,
-                materials.share,
+                materials.distributed,
                 self.teacher_path,
             )
 
@@ -155,16 +157,21 @@ class TextModule(L.LightningDataModule):
 
     def materials(self) -> Materials:
         """The source's materials; opens the target where this process runs."""
-        share = Share()
+        distributed = Distributed()
         if self.trainer is not None:
             trainer = self.trainer
             strategy = trainer.strategy
-            share = Share(
+            distributed = Distributed(
                 trainer.global_rank, trainer.world_size, strategy.barrier, strategy.broadcast
             )
         if self.open_writer is None:
             return Materials(
-                self.tokenizer, self.cache, share=share, encoder_decoder=self.encoder_decoder
+                self.tokenizer,
+                self.cache,
+                distributed=distributed,
+                encoder_decoder=self.encoder_decoder,
             )
         target = self.open_writer(self._device)
-        return Materials.of(self.tokenizer, Writer(target, self.cache, self.seed, share=share))
+        return Materials.of(
+            self.tokenizer, Writer(target, self.cache, self.seed, distributed=distributed)
+        )

@@ -11,7 +11,7 @@ from litdraft.checkpoints.load import save_language_model
 from litdraft.io import write_json
 from litdraft.reports.provenance import provenance
 from litdraft.runs.status import MANIFEST
-from litdraft.tokenizers.load import Tokenizer
+from litdraft.tokenizers.base import Tokenizer
 from litdraft.training.module import DrafterModule
 from litdraft.training.options import TrainingOptions
 from litdraft.training.result import TrainingResult

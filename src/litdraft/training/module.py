@@ -16,7 +16,8 @@ from litdraft.data.rows.batches import Batch
 from litdraft.losses.objective import Objective, Sums
 from litdraft.protocols import Drafter, Target, TargetOutput, TargetSpec, TrainingBatch
 from litdraft.sampling import Sampling
-from litdraft.teachers.base import Online, Teacher
+from litdraft.teachers.base import Teacher
+from litdraft.teachers.online import Online
 from litdraft.training.checks import check_drafter, check_objective
 from litdraft.training.options import BuildOptimizer, OpenTarget, Schedule
 

@@ -16,8 +16,9 @@ from litdraft.errors import UserError
 from litdraft.losses.objective import Objective
 from litdraft.protocols import Drafter, Target, TargetSpec
 from litdraft.sampling import Sampling
-from litdraft.teachers.base import Online, Teacher
-from litdraft.tokenizers.load import Tokenizer
+from litdraft.teachers.base import Teacher
+from litdraft.teachers.online import Online
+from litdraft.tokenizers.base import Tokenizer
 from litdraft.training.schedule import warmup_cosine
 
 if TYPE_CHECKING:
@@ -65,11 +66,11 @@ class TrainingOptions:
     seed: int = 0
     devices: int = 1
     accelerator: str = "auto"
-    sampling: Sampling = Sampling()
+    sampling: Sampling = field(default_factory=Sampling)
     resume: bool = False
     save_minutes: float = 5.0
     probe_prompts: int = 8
-    loader: LoaderOptions = LoaderOptions()
+    loader: LoaderOptions = field(default_factory=LoaderOptions)
     config: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -10,7 +10,7 @@ import torch
 from litdraft.errors import UserError
 from litdraft.protocols import Target
 from litdraft.targets.devices import own_device
-from litdraft.tokenizers.load import Tokenizer
+from litdraft.tokenizers.base import Tokenizer
 from litdraft.training.datamodule import TextModule
 from litdraft.training.module import DrafterModule
 from litdraft.training.options import TrainingOptions, TrainingParts

@@ -1,4 +1,4 @@
-"""Conversations become pieces whose masks come from the template alone."""
+"""Conversations become segments whose masks come from the template alone."""
 
 from __future__ import annotations
 
@@ -46,29 +46,29 @@ def test_pieces_are_the_whole_rendering(shared: Path, text: str, turns: int) -> 
         messages, chat_template=text, tokenize=False, add_generation_prompt=turns % 2 == 1
     )
     example = conversation(messages, ChatTemplate(text, "<s>", "</s>"))
-    assert "".join(piece.text for piece in example.pieces) == whole
-    written = [piece.text.strip() for piece in example.pieces if piece.written]
+    assert "".join(segment.text for segment in example.segments) == whole
+    written = [segment.text.strip() for segment in example.segments if segment.response]
     assert all(map(str.startswith, written, ("Two.", "Four.")))
     assert len(written) == turns // 2
     assert all("?" not in text for text in written)
-    assert example.pieces[-1].written == (turns % 2 == 0)
+    assert example.segments[-1].response == (turns % 2 == 0)
 
 
 def test_a_mask_that_would_be_wrong_is_refused() -> None:
-    with pytest.raises(UserError, match="spells earlier turns otherwise"):
-        conversation(TURNS, ChatTemplate(THINKING), place="a.jsonl, line 3")
+    with pytest.raises(UserError, match="changes earlier turns"):
+        conversation(TURNS, ChatTemplate(THINKING), location="a.jsonl, line 3")
     refusing = "{{ raise_exception('only users here') }}"
-    with pytest.raises(UserError, match="refuses a conversation: only users here"):
+    with pytest.raises(UserError, match="does not accept a conversation: only users here"):
         conversation(TURNS, ChatTemplate(refusing))
     with pytest.raises(UserError, match="line 3: the target's tokenizer has no chat template"):
-        conversation(TURNS, None, place="a.jsonl, line 3")
+        conversation(TURNS, None, location="a.jsonl, line 3")
     alone = conversation(TURNS[:1], None)
-    assert [piece.text for piece in alone.pieces] == ["One?"]
+    assert [segment.text for segment in alone.segments] == ["One?"]
 
 
 def test_a_template_cannot_run_code() -> None:
     nasty = "{{ ().__class__.__mro__[1].__subclasses__() }}"
-    with pytest.raises(UserError, match="refuses"):
+    with pytest.raises(UserError, match="does not accept"):
         ChatTemplate(nasty).render(TURNS, answer=True)
 
 
@@ -79,7 +79,7 @@ def test_special_tokens_in_a_rendering_become_ids(shared: Path) -> None:
     assert row is not None
     assert [row.tokens.count(mark) for mark in (1, 2)] == [2, 2]
     assert row.tokens[-1] == tokenizer.eos
-    begin, end = row.written[2:]
+    begin, end = row.spans[2:]
     assert end == len(row.tokens)
     assert tokenizer.decode(row.tokens[begin:end]).strip() == "Four."
     assert row.prompt == begin
@@ -91,7 +91,7 @@ def test_where_templates_are_found(tmp_path: Path) -> None:
     config.write_text('{"chat_template": [{"name": "tool_use", "template": "a"}]}')
     assert find_template(tmp_path, "", "") is None
     config.write_text('{"chat_template": [{"name": "default", "template": "b"}]}')
-    assert find_template(tmp_path, "", "") == ChatTemplate("b", place=str(config))
+    assert find_template(tmp_path, "", "") == ChatTemplate("b", location=str(config))
     (tmp_path / "chat_template.jinja").write_text("c")
     found = find_template(tmp_path, "<s>", "</s>")
     assert found is not None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from litdraft.data.readers.detokenize import folded, looks_tokenised, restored
+from litdraft.data.readers.detokenize import detokenized, folded, looks_tokenised
 
 RESTORED = {
     "commas and stops": ("Herr Präsident , ja ! Nein .", "Herr Präsident, ja! Nein."),
@@ -29,20 +29,20 @@ RESTORED = {
 
 @pytest.mark.parametrize("line, normal", RESTORED.values(), ids=RESTORED.keys())
 def test_lines_are_restored(line: str, normal: str | None) -> None:
-    assert restored(line, "en") == (normal or "people's and Iran's march, I'll go")
+    assert detokenized(line, "en") == (normal or "people's and Iran's march, I'll go")
 
 
 def test_a_quoted_letter_is_no_contraction_in_german() -> None:
-    assert restored('Buchstabe " s ist da', "de") != "Buchstabe's ist da"
+    assert detokenized('Buchstabe " s ist da', "de") != "Buchstabe's ist da"
 
 
 def test_tokenised_and_normal_copies_fold_to_the_same() -> None:
     line = 'He said , &quot; Iran &apos;s " ( sic ) .'
-    assert folded(line) == folded(restored(line, "en")) == "hesaidiranssic"
+    assert folded(line) == folded(detokenized(line, "en")) == "hesaidiranssic"
     assert folded(" ... ") == "..."
 
 
-def test_normal_and_tokenised_text_are_told_apart(shared: Path) -> None:
+def test_normal_and_tokenised_text_are_reported_apart(shared: Path) -> None:
     for file in sorted((shared / "data/wmt14").rglob("*.*")):
         lines = file.read_text(encoding="utf-8").splitlines()
         assert looks_tokenised(lines) == (file.parent.name == "opennmt_toy_train"), file
@@ -54,6 +54,6 @@ def test_normal_and_tokenised_text_are_told_apart(shared: Path) -> None:
 @pytest.mark.parametrize("side, language", [("src", "en"), ("tgt", "de")])
 def test_the_toy_set_is_normal_afterwards(shared: Path, side: str, language: str) -> None:
     file = shared / "data/wmt14/opennmt_toy_train" / f"{side}-train.txt"
-    lines = [restored(line, language) for line in file.read_text(encoding="utf-8").splitlines()]
+    lines = [detokenized(line, language) for line in file.read_text(encoding="utf-8").splitlines()]
     assert not any(mark in line for line in lines for mark in ("&quot;", "&apos;", " , ", "( "))
     assert sum(line.endswith(" .") for line in lines) == 0

@@ -112,15 +112,15 @@ LAUGHS = '<!DOCTYPE a [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]>'
 @pytest.mark.parametrize(
     "entry, text, answer",
     [
-        ("META-INF/container.xml", None, "holds no META-INF/container.xml"),
+        ("META-INF/container.xml", None, "has no META-INF/container.xml"),
         ("META-INF/container.xml", "<container>", "container.xml is broken XML"),
         ("META-INF/container.xml", "<container/>", "names no package"),
         ("META-INF/container.xml", LAUGHS + CONTAINER[21:], "declares XML entities"),
-        ("OPS/book.opf", None, "holds no OPS/book.opf"),
+        ("OPS/book.opf", None, "has no OPS/book.opf"),
         ("OPS/book.opf", "<package>&lol;</package>", "broken XML"),
         ("OPS/book.opf", OPF.format(items="", spine='<itemref idref="x"/>'), "'x', which is not"),
-        ("OPS/one.xhtml", None, "holds no OPS/one.xhtml"),
-        ("OPS/one.xhtml", "", "holds no text"),
+        ("OPS/one.xhtml", None, "has no OPS/one.xhtml"),
+        ("OPS/one.xhtml", "", "has no text"),
         ("OPS/one.xhtml", b"caf\xe9", "is not UTF-8 or UTF-16"),
         ("OPS/one.xhtml", LAUGHS + "<p>&b;</p>", "declares XML entities"),
         ("OPS/one.xhtml", "<body><nav>text", "never closes <nav>"),
@@ -144,9 +144,9 @@ def test_obfuscated_fonts_are_no_protection(tmp_path: Path) -> None:
     assert read_epub(build(tmp_path / "a.epub", {"one": "<p>A</p>"}, **fonts)).chapters == ["A"]
 
 
-def test_what_is_no_archive_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_no_archive_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.epub").write_text("no zip")
-    with pytest.raises(UserError, match=r"a\.epub is no epub"):
+    with pytest.raises(UserError, match=r"a\.epub is not an epub"):
         read_epub(tmp_path / "a.epub")
     whole = build(tmp_path / "b.epub", {"one": f"<p>{list(range(999))}</p>"}).read_bytes()
     middle = whole.index(b"OPS/one.xhtml") + 200

@@ -1,4 +1,4 @@
-"""Local parallel text: how files pair up, and what is told where they do not."""
+"""Local parallel text: how files pair up, and what is message where they do not."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_files_pair_up_by_stem_in_either_spelling(tmp_path: Path) -> None:
     assert read(tmp_path, "en", "de") == [("Hello", "Hallo"), ("Yes", "Ja"), ("No", "Nein")]
     assert read([tmp_path / "b.eng", tmp_path / "b.deu"]) == [("Nein", "No")]
     (pair, _) = read_bitext(find_bitexts(tmp_path, "de", "en")[0], "de", "en")
-    assert pair.place == f"{tmp_path / 'a.de'}, line 1"
+    assert pair.location == f"{tmp_path / 'a.de'}, line 1"
 
 
 def test_lines_empty_on_either_side_are_skipped_and_rare_line_ends_kept(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_translation_column(tmp_path: Path, ending: str) -> None:
     file = tmp_path / f"a.{ending}"
     (table.to_parquet if ending == "parquet" else table.to_json)(file)
     assert read(tmp_path) == PAIRS
-    with pytest.raises(UserError, match="line 1: translation holds de, en, but texts in de and fr"):
+    with pytest.raises(UserError, match="line 1: translation has de, en, but texts in de and fr"):
         read(file, "de", "fr")
 
 
@@ -89,7 +89,11 @@ BROKEN: dict[str, tuple[dict[str, str], Callable[[Path], Any], str]] = {
         lambda folder: folder,
         "the same side",
     ),
-    "no language": ({"a__txt": "1\n"}, lambda folder: folder / "a.txt", "does not say its lang"),
+    "no language": (
+        {"a__txt": "1\n"},
+        lambda folder: folder / "a.txt",
+        "has no language in its name",
+    ),
     "an empty file": ({"a__de": "1\n", "a__en": ""}, lambda folder: folder, "a.en is empty"),
     "a binary file": ({"a__de": "1\0\n", "a__en": "1\n"}, lambda folder: folder, "binary"),
     "three columns": ({"a__tsv": "1\t2\n1\t2\t3\n"}, lambda folder: folder, "line 2 has 3 col"),
@@ -109,17 +113,17 @@ BROKEN: dict[str, tuple[dict[str, str], Callable[[Path], Any], str]] = {
         lambda folder: {"de": [folder / "a.txt"] * 2, "en": folder / "a.txt"},
         "gives 2 de and 1 en files",
     ),
-    "nothing there": ({"a__txt": "1\n"}, lambda folder: folder, "holds no .de or"),
+    "nothing there": ({"a__txt": "1\n"}, lambda folder: folder, "has no .de or"),
     "no such file": ({}, lambda folder: folder / "no", "does not exist"),
 }
 
 
-@pytest.mark.parametrize("files, path, told", BROKEN.values(), ids=BROKEN.keys())
-def test_what_does_not_pair_up_is_told(
-    tmp_path: Path, files: dict[str, str], path: Callable[[Path], Any], told: str
+@pytest.mark.parametrize("files, path, message", BROKEN.values(), ids=BROKEN.keys())
+def test_what_does_not_pair_up_is_reported(
+    tmp_path: Path, files: dict[str, str], path: Callable[[Path], Any], message: str
 ) -> None:
     write(tmp_path, **files)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         read(path(tmp_path))
 
 

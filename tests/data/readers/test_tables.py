@@ -1,4 +1,4 @@
-"""Tables of text: what is read, and what each broken one is told."""
+"""Tables of text: what is read, and what each broken one is message."""
 
 from __future__ import annotations
 
@@ -44,23 +44,27 @@ BROKEN = {
     "an open quote": ("t.csv", b'article\n"a\n', "line 2 is broken"),
     "too many fields": ("t.csv", b"article\na\nb,c\n", "line 3: 2 fields, but the header names 1"),
     "broken JSON": ("t.jsonl", b'{"article": "a"}\n{"art\n', "line 2 is not JSON"),
-    "no object": ("t.jsonl", b"[1]\n", "line 1 is no JSON object"),
+    "no object": ("t.jsonl", b"[1]\n", "line 1 has list, not a JSON object"),
     "no UTF-8": ("t.csv", b"article\ncaf\xe9\n", r"not UTF-8: byte 11 \(line 2\)"),
     "binary": ("t.csv", b"article\n\0\n", "is a binary file"),
     "no parquet": ("t.parquet", b"article\n", "not readable as a .parquet file"),
     "empty parquet": ("t.parquet", b"", "not readable as a .parquet file"),
-    "another ending": ("t.xlsx", b"article\n", "is no table: give .csv, .tsv, .parquet or .jsonl"),
+    "another ending": (
+        "t.xlsx",
+        b"article\n",
+        "is not a table: give .csv, .tsv, .parquet or .jsonl",
+    ),
 }
 
 
-@pytest.mark.parametrize("name, content, told", BROKEN.values(), ids=BROKEN.keys())
-def test_a_broken_file_is_told(tmp_path: Path, name: str, content: bytes, told: str) -> None:
+@pytest.mark.parametrize("name, content, message", BROKEN.values(), ids=BROKEN.keys())
+def test_a_broken_file_is_reported(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         open_table(tmp_path / name, ["article"])
 
 
-def test_a_parquet_file_without_the_column_or_rows_is_told(tmp_path: Path) -> None:
+def test_a_parquet_file_without_the_column_or_rows_is_reported(tmp_path: Path) -> None:
     file = write_tables(tmp_path)["parquet"]
     with pytest.raises(UserError, match="columns article, highlights, id, but summary is needed"):
         open_table(file, ["summary"])
@@ -111,7 +115,7 @@ def test_no_code_of_a_data_set_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["wmt/no-such-data-set", "/no/such/folder"])
-def test_a_hub_out_of_reach_is_told(name: str) -> None:
+def test_a_hub_out_of_reach_is_reported(name: str) -> None:
     with pytest.raises(UserError, match=f"{name} cannot be reached .no network, or no such data"):
         open_hub(name, "de-en", "train", ["translation"])
 

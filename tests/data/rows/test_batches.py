@@ -77,4 +77,4 @@ def test_packed_texts_do_not_read_each_other() -> None:
         assert torch.allclose(together[first : first + len(texts[row])], alone, atol=1e-12)
         assert not batch.trained_BT[0, first]
         first += len(texts[row])
-    assert batch.trained_BT.sum() == rows.trained()
+    assert batch.trained_BT.sum() == rows.trained_count()

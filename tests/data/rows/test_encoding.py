@@ -14,8 +14,8 @@ from litdraft.data.rows.encoding import Cuts, Encoder, split_sentences
 from litdraft.data.rows.preview import decoded
 from litdraft.data.rows.rows import Row
 from litdraft.data.sources.base import Materials
-from litdraft.data.sources.examples import Example, Piece
-from litdraft.data.sources.options import HELD_OUT, Choices, in_turn
+from litdraft.data.sources.examples import Example, Segment
+from litdraft.data.sources.options import HELD_OUT, TextOptions, round_robin
 from litdraft.data.sources.prompted import Prompted
 from litdraft.decoding.batching import decode_capacity
 from litdraft.decoding.speculate import Speculate
@@ -28,14 +28,14 @@ def test_the_mask_covers_the_response_and_its_end() -> None:
     row = Encoder(Letters(), 20).row(example("given", "own"), Cuts())
     assert row is not None
     assert text_of(row.tokens) == "<givenown>"
-    assert (row.prompt, row.written) == (6, [6, 10])
+    assert (row.prompt, row.spans) == (6, [6, 10])
     merged = Encoder(Merging(), 20).row(example("given", "x"), Cuts())
     assert merged is not None
     assert text_of(merged.tokens) == "<givenx>", "a prompt is spelled as it will be when decoding"
 
 
 @pytest.mark.parametrize(
-    ("truncate", "room", "expected", "cuts"),
+    ("truncate", "capacity", "expected", "cuts"),
     [("right", 12, "<0123456789a", (1, 1, 1)), ("left", 12, "<789abcdown>", (1, 0, 0))],
 )
 def test_what_a_long_prompt_loses(
@@ -56,7 +56,7 @@ def test_a_long_prompt_is_an_error_by_default_and_a_long_response_is_not() -> No
         UserError, match="here, line 1: its 15 tokens do not fit into 12: give data"
     ):
         encoder.row(example("0123456789abcd", "own"), Cuts())
-    with pytest.raises(UserError, match="with room for 9 behind it"):
+    with pytest.raises(UserError, match="with 9 tokens after it"):
         encoder.prompt(example("0123", "own"), 9, Cuts())
     row = encoder.row(example("0123", "a response"), cuts)
     assert row is not None
@@ -68,39 +68,44 @@ def test_a_long_piece_loses_sentences_from_its_end() -> None:
     article = 'One is. Two was! Three said "no." Four?'
     assert split_sentences(article) == ["One is. ", "Two was! ", 'Three said "no." ', "Four?"]
     assert "".join(split_sentences(article)) == article
-    pieces = (Piece("S:"), Piece(article, long=True), Piece("|"), Piece("end", written=True))
+    segments = (
+        Segment("S:"),
+        Segment(article, long=True),
+        Segment("|"),
+        Segment("end", response=True),
+    )
     for length, expected in (
         (60, article),
         (42, 'One is. Two was! Three said "no."'),
         (24, "One is. Two was!"),
     ):
-        row = Encoder(Letters(), length).row(Example(pieces), Cuts())
+        row = Encoder(Letters(), length).row(Example(segments), Cuts())
         assert row is not None
         assert text_of(row.tokens) == f"<S:{expected}|end>"
     with pytest.raises(UserError, match="do not fit"):
-        Encoder(Letters(), 9).row(Example(pieces, place="here"), Cuts())
+        Encoder(Letters(), 9).row(Example(segments, location="here"), Cuts())
 
 
 def test_splits_do_not_share_rows_and_are_the_same_again(tmp_path: Path) -> None:
     materials = Materials(Letters(), tmp_path)
-    source = Prompted(Some(), Choices(held_out_rows=4, samples=20))
+    source = Prompted(Some(), TextOptions(held_out_rows=4, samples=20))
     splits = [source.training(materials), *(source.held_out(materials, s, 99, 0) for s in HELD_OUT)]
     assert [len(rows) for rows in splits] == [20, 3, 3], "a tenth at most is held out"
-    rows = [tuple(row) for some in splits for row in some.lists()]
+    rows = [tuple(row) for some in splits for row in some.token_lists()]
     assert len(set(rows)) == len(rows) == 26
     written = sorted(tmp_path.rglob("*.arrow"))
     times = [path.stat().st_mtime_ns for path in written]
-    again = Prompted(Some(), Choices(held_out_rows=4, samples=20)).training(materials)
-    assert again.lists() == splits[0].lists()
+    again = Prompted(Some(), TextOptions(held_out_rows=4, samples=20)).training(materials)
+    assert again.token_lists() == splits[0].token_lists()
     assert [path.stat().st_mtime_ns for path in sorted(tmp_path.rglob("*.arrow"))] == times
-    assert in_turn(["a", "a", "a", "b", "c", "b"]) == [0, 3, 4, 1, 5, 2]
+    assert round_robin(["a", "a", "a", "b", "c", "b"]) == [0, 3, 4, 1, 5, 2]
 
 
 def test_what_is_held_out_is_nowhere_else_either(tmp_path: Path) -> None:
     """The same prompt with another response is another row, and still the same prompt."""
-    choices, count = Choices(held_out_rows=6), 60
+    options, count = TextOptions(held_out_rows=6), 60
     dealt = {
-        split: choices.dealt(count, split, frozenset(), lambda place: place // 3)
+        split: options.split_indices(count, split, frozenset(), lambda place: place // 3)
         for split in ("training", *HELD_OUT)
     }
     prompts = {split: {place // 3 for place in places} for split, places in dealt.items()}
@@ -108,49 +113,57 @@ def test_what_is_held_out_is_nowhere_else_either(tmp_path: Path) -> None:
     assert not prompts["validation"] & prompts["test"]
     assert not prompts["training"] & (prompts["validation"] | prompts["test"])
     apart = frozenset({"test"})
-    assert len(choices.dealt(count, "test", apart, lambda place: 0)) == count  # type: ignore[arg-type]
+    assert len(options.split_indices(count, "test", apart, lambda place: 0)) == count  # type: ignore[arg-type]
 
 
-def test_room_that_is_not_there_is_told() -> None:
-    with pytest.raises(UserError, match="20 tokens are to be written, but 20 is all"):
+def test_room_that_is_not_there_is_reported() -> None:
+    with pytest.raises(
+        UserError, match="20 tokens are to be generated, but the whole row holds 20"
+    ):
         Encoder(Letters(), 20, "left").prompt(example("0123", ""), 20, Cuts())
-    with pytest.raises(UserError, match=r"data.response_tokens=128 was given, but data.length=64"):
-        Choices(length=64, responses="target")
+    with pytest.raises(
+        UserError, match=r"data.response_tokens=128 was given, but a prompt .* data\.length=64"
+    ):
+        TextOptions(length=64, responses="target")
 
 
 def test_masks_that_cover_nothing_or_everything_are_errors(tmp_path: Path) -> None:
     materials = Materials(Letters(), tmp_path)
-    whole = Prompted(Some(), Choices(loss="all")).training(materials)
-    assert whole.trained() == whole.tokens() - len(whole)
+    whole = Prompted(Some(), TextOptions(loss="all")).training(materials)
+    assert whole.trained_count() == whole.token_count() - len(whole)
     with pytest.raises(UserError, match="every token would be trained on"):
-        Prompted(Some(given=0), Choices()).training(materials)
-    choices = Choices(length=5, opening=1, truncate="right")
+        Prompted(Some(given=0), TextOptions()).training(materials)
+    options = TextOptions(length=5, opening=1, truncate="right")
     with pytest.raises(UserError, match="no token would be trained on"):
-        Prompted(Some(given=9), choices).training(materials)
+        Prompted(Some(given=9), options).training(materials)
 
 
 def test_the_target_writes_the_responses_anew(tmp_path: Path) -> None:
     target = random_target(vocabulary=128)
     writer = Writer(target, tmp_path, seed=0)
     materials = Materials(Letters(), tmp_path, target.spec, writer)
-    choices = Choices(responses="target", response_tokens=6, temperatures=(1.0, 0.0), samples=20)
-    rows = Prompted(Some(), choices).training(materials)
-    own = Prompted(Some(), Choices(samples=20)).training(materials)
+    options = TextOptions(
+        responses="target", response_tokens=6, temperatures=(1.0, 0.0), samples=20
+    )
+    rows = Prompted(Some(), options).training(materials)
+    own = Prompted(Some(), TextOptions(samples=20)).training(materials)
     prompts = {tuple(prompt) for prompt in own.prompts()}
     assert {tuple(prompt) for prompt in rows.prompts()} == prompts
-    assert all(len(row) <= len(p) + 6 for row, p in zip(rows.lists(), rows.prompts(), strict=True))
-    assert rows.trained() == rows.tokens() - sum(map(len, rows.prompts()))
-    everything = Choices(
+    assert all(
+        len(row) <= len(p) + 6 for row, p in zip(rows.token_lists(), rows.prompts(), strict=True)
+    )
+    assert rows.trained_count() == rows.token_count() - sum(map(len, rows.prompts()))
+    everything = TextOptions(
         responses="target", response_tokens=6, samples=20, loss="all", temperatures=(1.0, 0.0)
     )
     same = Prompted(Some(), everything).training(materials)
-    assert same.lists() == rows.lists()
-    assert same.trained() == same.tokens() - len(same)
-    with pytest.raises(UserError, match=r"data.responses=target needs a target that writes"):
-        Prompted(Some(), choices).training(Materials(Letters(), tmp_path))
+    assert same.token_lists() == rows.token_lists()
+    assert same.trained_count() == same.token_count() - len(same)
+    with pytest.raises(UserError, match=r"data.responses=target needs a target to generate text"):
+        Prompted(Some(), options).training(Materials(Letters(), tmp_path))
 
 
-def test_a_prompt_leaves_room_for_a_round_behind_the_last_token() -> None:
+def test_a_prompt_leaves_room_for_a_round_after_the_last_token() -> None:
     target = random_target(vocabulary=128, context=64)
     tokens = Encoder(Letters(), 64, "left").prompt(
         example("0" * 99, ""), decode_capacity(20, 4), Cuts()
@@ -164,7 +177,7 @@ def test_a_preview_shows_who_wrote_what() -> None:
     encoded = Encoder(Letters(), 20).row(example("given", " own"), Cuts())
     assert encoded is not None
     trained = torch.zeros(len(encoded.tokens), dtype=torch.bool)
-    trained[encoded.written[0] :] = True
+    trained[encoded.spans[0] :] = True
     shown = decoded(Row(torch.tensor(encoded.tokens), encoded.prompt, trained), Letters())
     assert shown.plain == "given⟦ own⏎end⟧"
     assert [str(span.style) for span in shown.spans] == ["dim", "bold green"]

@@ -9,14 +9,14 @@ import pytest
 from tests.data.letters import Endless, Letters, Merging, Some, example, text_of
 from tests.fakes import random_target
 
-from litdraft.data.continuations import Writer, key_of
+from litdraft.data.continuations import Writer, cache_key
 from litdraft.data.rows.encoding import Cuts, Encoder
 from litdraft.data.rows.prompt_layout import prompt_tokens
-from litdraft.data.rows.row_cache import FORMAT, Kept, kept, tokenizer_mark
+from litdraft.data.rows.row_cache import FORMAT, EncodedRow, cached_rows, tokenizer_fingerprint
 from litdraft.data.sources.base import Materials
 from litdraft.data.sources.documents import Documents
-from litdraft.data.sources.examples import Example, Piece
-from litdraft.data.sources.options import Choices
+from litdraft.data.sources.examples import Example, Segment
+from litdraft.data.sources.options import TextOptions
 from litdraft.data.sources.prompted import Prompted
 from litdraft.data.sources.target_generated import TargetGenerated
 from litdraft.data.sources.text import Text
@@ -30,7 +30,7 @@ def test_an_encoder_decoders_row_is_a_source_the_start_and_the_response() -> Non
     row = Encoder(Letters(), 20, encoder_decoder=SIDES).row(example("given", "\n own"), Cuts())
     assert row is not None
     assert text_of(row.tokens) == "given>|own>"
-    assert (row.prompt, row.written) == (7, [7, 11])
+    assert (row.prompt, row.spans) == (7, [7, 11])
     assert Letters().decode(row.tokens[:5]) == "given"
     assert Letters().decode(row.tokens[row.prompt :]) == "own"
     merged = Encoder(Merging(), 20, encoder_decoder=SIDES).row(example("given", "x"), Cuts())
@@ -42,17 +42,17 @@ def test_an_encoder_decoders_row_is_a_source_the_start_and_the_response() -> Non
 
 
 def test_earlier_turns_are_part_of_the_source() -> None:
-    turns = (Piece("A "), Piece("b ", True), Piece("C "), Piece(" d", True))
+    turns = (Segment("A "), Segment("b ", True), Segment("C "), Segment(" d", True))
     row = Encoder(Letters(), 20, encoder_decoder=SIDES).row(Example(turns), Cuts())
     assert row is not None
-    assert (text_of(row.tokens), row.written) == ("A b C >|d>", [8, 10])
+    assert (text_of(row.tokens), row.spans) == ("A b C >|d>", [8, 10])
     end = chr(2)  # as a template would spell it
-    spelled = (Piece(f"A{end}"), Piece(f" d{end}", True))
+    spelled = (Segment(f"A{end}"), Segment(f" d{end}", True))
     encoder = Encoder(Letters(), 20, encoder_decoder=SIDES)
     rendered = encoder.row(Example(spelled, rendered=True), Cuts())
     assert rendered is not None
     assert text_of(rendered.tokens) == "A>|d>", "its own end is not doubled"
-    asked = Example((*spelled, Piece("E")), rendered=True)
+    asked = Example((*spelled, Segment("E")), rendered=True)
     assert text_of(encoder.prompt(asked, 3, Cuts())) == "A> d>E>|"
 
 
@@ -76,10 +76,12 @@ def test_what_a_long_source_loses(
     found = encoder.row(some, counted)
     assert found is not None
     assert text_of(found.tokens) == row
-    assert found.written == [found.prompt, len(found.tokens)]
+    assert found.spans == [found.prompt, len(found.tokens)]
     assert text_of([found.tokens[found.prompt - 1]]) == "|"
     if prompt is None:
-        with pytest.raises(UserError, match="5 tokens are to be written, but 6 is all"):
+        with pytest.raises(
+            UserError, match="5 tokens are to be generated, but the whole row holds 6"
+        ):
             encoder.prompt(some, 5, counted)
     else:
         assert text_of(encoder.prompt(some, 5, counted)) == prompt
@@ -88,17 +90,19 @@ def test_what_a_long_source_loses(
 
 def test_a_source_that_does_not_fit_is_an_error_by_default() -> None:
     long = example("0123456789abcd", "own")
-    told = "here, line 1: its 15 source tokens do not fit into the encoder's 10: give data.truncate"
+    message = (
+        "here, line 1: its 15 source tokens do not fit into the encoder's 10: give data.truncate"
+    )
     for refused in (
         lambda: Encoder(Letters(), 40, encoder_decoder=SIDES).row(long, Cuts()),
         lambda: Encoder(Letters(), 40, encoder_decoder=SIDES).prompt(long, 5, Cuts()),
     ):
-        with pytest.raises(UserError, match=told):
+        with pytest.raises(UserError, match=message):
             refused()
     round_up = EncoderDecoderLayout(3, 30)
     with pytest.raises(UserError, match=r"its 16 tokens do not fit into 14: .* another"):
         Encoder(Letters(), 14, encoder_decoder=round_up).row(long, Cuts())
-    with pytest.raises(UserError, match="its 16 tokens do not fit into 20 with room for 5 behind"):
+    with pytest.raises(UserError, match="its 16 tokens do not fit into 20 with 5 tokens after"):
         Encoder(Letters(), 20, encoder_decoder=round_up).prompt(long, 5, Cuts())
     cuts = Cuts()
     row = Encoder(Letters(), 20, encoder_decoder=round_up).row(example("0123", "x" * 30), cuts)
@@ -108,11 +112,11 @@ def test_a_source_that_does_not_fit_is_an_error_by_default() -> None:
 
 
 def test_a_long_source_loses_sentences_until_the_encoder_can_read_it() -> None:
-    pieces = (
-        Piece("S:"),
-        Piece("One is. Two was! Three.", long=True),
-        Piece("#"),
-        Piece("e", True),
+    segments = (
+        Segment("S:"),
+        Segment("One is. Two was! Three.", long=True),
+        Segment("#"),
+        Segment("e", True),
     )
     for source, expected in (
         (27, "One is. Two was! Three."),
@@ -122,10 +126,10 @@ def test_a_long_source_loses_sentences_until_the_encoder_can_read_it() -> None:
         for length in (60, source + 4):
             cuts = Cuts()
             encoder = Encoder(Letters(), length, encoder_decoder=EncoderDecoderLayout(3, source))
-            row = encoder.row(Example(pieces), cuts)
+            row = encoder.row(Example(segments), cuts)
             assert row is not None
             assert text_of(row.tokens) == f"S:{expected}#>|e>"
-            assert text_of(encoder.prompt(Example(pieces), 2, cuts)) == f"S:{expected}#>|"
+            assert text_of(encoder.prompt(Example(segments), 2, cuts)) == f"S:{expected}#>|"
             assert cuts == Cuts()
 
 
@@ -164,17 +168,19 @@ def test_a_text_alone_is_the_prompt_that_its_row_would_have() -> None:
 def test_rows_of_another_layout_are_kept_apart(tmp_path: Path) -> None:
     causal = Materials(Letters(), tmp_path)
     other = Materials(Letters(), tmp_path, encoder_decoder=SIDES)
-    source = Prompted(Some(), Choices())
-    assert text_of(source.training(causal).lists()[0])[0] == "<"
+    source = Prompted(Some(), TextOptions())
+    assert text_of(source.training(causal).token_lists()[0])[0] == "<"
     row = source.training(other)[0]
     assert text_of(row.tokens_T.tolist())[4:] == ">|xxx>"
     assert (row.prompt, row.trained_T.nonzero()[:, 0].tolist()) == (6, [6, 7, 8, 9])
     (prompt,) = source.held_out(other, "test", 1, 5).prompts()
     assert text_of(prompt)[4:] == ">|"
 
-    kept(causal, "facts", lambda: iter([Kept([1], 1, [], "")]))
-    told = {"format": FORMAT, "text": "facts", "tokenizer": tokenizer_mark(Letters())}
-    assert (tmp_path / "rows" / f"{key_of(told)}.arrow").exists(), "causal rows keep their keys"
+    cached_rows(causal, "facts", lambda: iter([EncodedRow([1], 1, [], "")]))
+    message = {"format": FORMAT, "text": "facts", "tokenizer": tokenizer_fingerprint(Letters())}
+    assert (tmp_path / "rows" / f"{cache_key(message)}.arrow").exists(), (
+        "causal rows keep their keys"
+    )
 
 
 def test_what_has_no_source_is_refused(tmp_path: Path) -> None:
@@ -183,17 +189,21 @@ def test_what_has_no_source_is_refused(tmp_path: Path) -> None:
     beside = Materials(
         Letters(), tmp_path, target.spec, Writer(target, tmp_path, 0), encoder_decoder=SIDES
     )
-    whole = Documents(Text(str(tmp_path / "nowhere")), Choices())
-    told = "data=text continues texts, but {} reads a source: use data=restoration, wmt14"
-    with pytest.raises(UserError, match=told.format("the drafter")):
+    whole = Documents(Text(str(tmp_path / "nowhere")), TextOptions())
+    message = "data=text has texts to continue, but {} is an encoder-decoder and needs a source"
+    with pytest.raises(UserError, match=message.format("the drafter")):
         whole.training(alone)
-    with pytest.raises(UserError, match=told.format("random")):
+    with pytest.raises(UserError, match=message.format("random")):
         whole.held_out(beside, "test", 2, 5)
     for refused in (
         lambda: TargetGenerated().training(beside),
         lambda: TargetGenerated().held_out(beside, "test", 2, 5),
     ):
-        with pytest.raises(UserError, match="data=target_generated continues texts, but random"):
+        with pytest.raises(
+            UserError, match="data=target_generated has texts to continue, but random"
+        ):
             refused()
-    with pytest.raises(UserError, match=r"data\.loss=all was given, but random reads a source"):
-        Prompted(Some(), Choices(loss="all")).training(beside)
+    with pytest.raises(
+        UserError, match=r"data\.loss=all was given, but random is an encoder-decoder"
+    ):
+        Prompted(Some(), TextOptions(loss="all")).training(beside)

@@ -12,7 +12,8 @@ from litdraft.data.readers.titles import normalized, split_titles
 from litdraft.data.sources.books import Books
 from litdraft.data.sources.examples import Split
 from litdraft.errors import UserError
-from litdraft.tokenizers.load import Tokenizer, open_tokenizer
+from litdraft.tokenizers.base import Tokenizer
+from litdraft.tokenizers.load import open_tokenizer
 
 SPLITS: tuple[Split, ...] = ("training", "validation", "test")
 
@@ -40,13 +41,13 @@ def test_titles_are_compared_without_their_trimmings() -> None:
 def test_each_file_is_an_example(tmp_path: Path, tokenizer: Tokenizer) -> None:
     books = Books(shelf(tmp_path, "pg12_red_sun", "moon", "1984"), test="red", validation=1984)
     (example,) = books.examples("test", tokenizer)
-    assert example.pieces == (("About pg12_red_sun.\nThe end.", True, False),)
-    assert (example.group, example.place) == ("red sun", str(tmp_path / "pg12_red_sun.txt"))
+    assert example.segments == (("About pg12_red_sun.\nThe end.", True, False),)
+    assert (example.group, example.location) == ("red sun", str(tmp_path / "pg12_red_sun.txt"))
     found = [e.group for s in SPLITS for e in books.examples(s, tokenizer)]
     assert found == ["moon", "1984", "red sun"]
     assert list(books.texts()) == ["About moon.\nThe end."]
     assert books.documents
-    assert books.apart == {"validation", "test"}
+    assert books.own_splits == {"validation", "test"}
 
 
 def test_the_seed_chooses() -> None:
@@ -71,12 +72,12 @@ def test_the_seed_chooses() -> None:
         ("abc", {"test": ["a", ""]}, "data.test names ''"),
         ("abc", {"test": []}, "data.test is an empty list"),
         ("abc", {"test": "a", "validation": ["b", "a"]}, "both name 'a'"),
-        ("abc", {"test": ["a", "b"], "validation": "c"}, "holds too few titles .a; b; c."),
-        ("abc", {"test": ["a", "b"]}, "holds too few titles .a; b; c."),
-        ("ab", {}, "holds too few titles .a; b."),
+        ("abc", {"test": ["a", "b"], "validation": "c"}, "has too few titles .a; b; c."),
+        ("abc", {"test": ["a", "b"]}, "has too few titles .a; b; c."),
+        ("ab", {}, "has too few titles .a; b."),
     ],
 )
-def test_impossible_splits_are_told(
+def test_impossible_splits_are_reported(
     tmp_path: Path, titles: str, choices: dict[str, Any], answer: str
 ) -> None:
     books = Books(shelf(tmp_path, *titles), **choices)
@@ -84,15 +85,15 @@ def test_impossible_splits_are_told(
         _ = books.books
 
 
-def test_what_is_no_book_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_book_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a.pdf").write_text("text")
-    with pytest.raises(UserError, match=r"holds no \.txt or \.epub file"):
+    with pytest.raises(UserError, match=r"has no \.txt or \.epub file"):
         Books(tmp_path).facts()
-    with pytest.raises(UserError, match=r"a\.pdf is no book"):
+    with pytest.raises(UserError, match=r"a\.pdf is not a book"):
         Books(tmp_path / "a.pdf").facts()
     head = "*** START OF THE PROJECT GUTENBERG EBOOK A ***\n\n[Illustration]\n"
     (tmp_path / "a.txt").write_text(head)
-    with pytest.raises(UserError, match=r"a\.txt holds .* no text"):
+    with pytest.raises(UserError, match=r"a\.txt has .* no text"):
         _ = Books(tmp_path).books
 
 
@@ -119,7 +120,7 @@ def test_real_books(shared: Path, tokenizer: Tokenizer) -> None:
     assert groups[1:] == [{"dorian gray"}, {"Alice’s Adventures in Wonderland"}]
     assert len(groups[0]) == 5
     assert [len(examples[split]) for split in SPLITS] == [138 + 14 + 3, 1, 1]
-    assert examples["training"][2].place == f"{folder / 'moby-dick_idpf.epub'}, chapter 3"
-    texts = [piece.text for split in SPLITS for e in examples[split] for piece in e.pieces]
+    assert examples["training"][2].location == f"{folder / 'moby-dick_idpf.epub'}, chapter 3"
+    texts = [segment.text for split in SPLITS for e in examples[split] for segment in e.segments]
     assert not any("gutenberg" in text.casefold() for text in texts)
     assert not any("  " in text or "\n\n" in text or text != text.strip() for text in texts)

@@ -1,4 +1,4 @@
-"""CNN/DailyMail: prompts, splits, and what is told where a table is no such text."""
+"""CNN/DailyMail: prompts, splits, and what is message where a table is no such text."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import datasets
 import pytest
 
 from litdraft.data.sources.cnn_dailymail import CNNDailyMail
-from litdraft.data.sources.examples import Piece, Split
+from litdraft.data.sources.examples import Segment, Split
 from litdraft.errors import UserError
-from litdraft.tokenizers.load import Tokenizer, open_tokenizer
+from litdraft.tokenizers.base import Tokenizer
+from litdraft.tokenizers.load import open_tokenizer
 
 SPLITS: tuple[Split, ...] = ("training", "validation", "test")
 
@@ -33,17 +34,17 @@ def test_an_example_is_a_prompt_an_article_and_its_highlights(
 ) -> None:
     write(tmp_path, a=[("One, two.\nThree.", "First .\nSecond ."), ("", "lost"), ("x", "y")])
     examples = CNNDailyMail(str(tmp_path)).examples("training", tokenizer)
-    assert examples[0].pieces == (
-        Piece("Summarize: "),
-        Piece("One, two.\nThree.", long=True),
-        Piece("\nTL;DR:"),
-        Piece(" First .\nSecond .", written=True),
+    assert examples[0].segments == (
+        Segment("Summarize: "),
+        Segment("One, two.\nThree.", long=True),
+        Segment("\nTL;DR:"),
+        Segment(" First .\nSecond .", response=True),
     )
-    assert [example.place for example in examples] == [
+    assert [example.location for example in examples] == [
         f"{tmp_path / 'a.csv'}, row {row}" for row in (1, 3)
     ]
     bare = CNNDailyMail(tmp_path, prompt="{article}").examples("training", tokenizer)
-    assert bare[1].pieces == (Piece("x", long=True), Piece(" y", written=True))
+    assert bare[1].segments == (Segment("x", long=True), Segment(" y", response=True))
 
 
 def test_names_of_files_hold_them_out_and_keep_their_articles_out(
@@ -51,19 +52,19 @@ def test_names_of_files_hold_them_out_and_keep_their_articles_out(
 ) -> None:
     write(tmp_path, train=[("A.", "a"), ("B", "b"), ("C", "c")], my_test=[("a", "x")])
     source = CNNDailyMail(str(tmp_path))
-    assert source.apart == {"test"}
+    assert source.own_splits == {"test"}
     assert [len(source.examples(split, tokenizer)) for split in ("training", "test")] == [2, 1]
     assert list(source.texts()) == ["B", "b", "C", "c"]
     everything = CNNDailyMail(str(tmp_path), test=None)
-    assert [everything.apart, len(everything.examples("training", tokenizer))] == [set(), 4]
-    with pytest.raises(UserError, match="holds no validation pairs"):
+    assert [everything.own_splits, len(everything.examples("training", tokenizer))] == [set(), 4]
+    with pytest.raises(UserError, match="has no validation pairs"):
         source.examples("validation", tokenizer)
-    with pytest.raises(UserError, match="holds no training pairs"):
+    with pytest.raises(UserError, match="has no training pairs"):
         CNNDailyMail(tmp_path / "my_test.csv").examples("training", tokenizer)
 
 
-def test_what_is_no_such_table_is_told(tmp_path: Path, tokenizer: Tokenizer) -> None:
-    with pytest.raises(UserError, match=r"must name \{article\} once"):
+def test_a_file_that_is_no_such_table_is_reported(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    with pytest.raises(UserError, match=r"must contain \{article\} once"):
         CNNDailyMail(prompt="Summarize!")
     with pytest.raises(UserError, match="abisee/cnn_dailymail cannot be reached"):
         CNNDailyMail().examples("training", tokenizer)
@@ -95,8 +96,8 @@ def test_the_hubs_own_splits(tmp_path: Path, tokenizer: Tokenizer) -> None:
         card += f"  - split: {split}\n    path: 3.0.0/{split}-*\n"
     (hub / "README.md").write_text(card + "---\n", encoding="utf-8")
     source = CNNDailyMail(hub=str(hub))
-    assert source.apart == {"validation", "test"}
-    texts = [source.examples(split, tokenizer)[2].pieces[1].text for split in SPLITS]
+    assert source.own_splits == {"validation", "test"}
+    texts = [source.examples(split, tokenizer)[2].segments[1].text for split in SPLITS]
     assert texts == ["train 2", "validation 2", "test 2"]
     local = CNNDailyMail(str(hub))
     assert [len(local.examples(split, tokenizer)) for split in SPLITS] == [3, 3, 3]

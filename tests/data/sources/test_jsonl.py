@@ -10,9 +10,9 @@ import pytest
 from tests.training.runs import NoTokenizer
 
 from litdraft.data.sources.base import Materials
-from litdraft.data.sources.examples import Piece
+from litdraft.data.sources.examples import Segment
 from litdraft.data.sources.jsonl import JSONL
-from litdraft.data.sources.options import Choices
+from litdraft.data.sources.options import TextOptions
 from litdraft.data.sources.prompted import Prompted
 from litdraft.data.sources.spec_bench import SpecBench
 from litdraft.errors import UserError
@@ -33,12 +33,12 @@ def test_prompts_and_responses_are_as_they_stand(tmp_path: Path) -> None:
     kept = tmp_path / "kept.jsonl"
     kept.write_text('{"prompt": "e"}')
     source = JSONL(str(tmp_path), test=str(kept), group_key="kind")
-    assert source.apart == {"test"}
+    assert source.own_splits == {"test"}
     assert len(source.examples("test", NoTokenizer())) == 1
     one, two = source.examples("training", NoTokenizer())
-    assert one.pieces == (Piece("a b"), Piece(" c", written=True))
-    assert (one.group, one.place) == ("x", f"{path}, line 1")
-    assert two.pieces == (Piece("d"),)
+    assert one.segments == (Segment("a b"), Segment(" c", response=True))
+    assert (one.group, one.location) == ("x", f"{path}, line 1")
+    assert two.segments == (Segment("d"),)
 
 
 def test_conversations_in_either_spelling(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_conversations_in_either_spelling(tmp_path: Path) -> None:
     )
     source = JSONL(path, template=str(tmp_path / "own.jinja"))
     for example in source.examples("training", NoTokenizer()):
-        assert example.pieces == (Piece("u:1;a:"), Piece("2;", written=True))
+        assert example.segments == (Segment("u:1;a:"), Segment("2;", response=True))
         assert example.rendered
 
 
@@ -62,10 +62,10 @@ def test_conversations_in_either_spelling(tmp_path: Path) -> None:
     [
         ('{"text": "a"}', "line 1 has text, but messages or the texts prompt and response"),
         ('{"prompt": 3}', "line 1 has prompt, but"),
-        ("[1]", "line 1 is no JSON object, but list"),
+        ("[1]", "line 1 has list, not a JSON object"),
         ("{", "line 1 is not JSON"),
         ('{"messages": []}', "line 1 has no messages"),
-        ('{"messages": [{"role": "user"}]}', "line 1 has a message that is not"),
+        ('{"messages": [{"role": "user"}]}', "line 1 has the message"),
         ("", "is empty"),
     ],
 )
@@ -85,13 +85,13 @@ def test_spec_bench_has_480_prompts_in_13_categories(shared: Path, tmp_path: Pat
     assert len(counted) == 13
     assert all(number == (80 if name in large else 10) for name, number in counted.items())
     for split in ("training", "validation"):
-        with pytest.raises(UserError, match=f"no {split} text, because it is for evaluation"):
+        with pytest.raises(UserError, match=f"no {split} text, because it is only for evaluation"):
             source.examples(split, NoTokenizer())
     tokenizer = open_tokenizer(shared / "targets" / "mix-13m")
     spec = TargetSpec("mix", tokenizer.size, 320, 8, 512, tokenizer.bos, (2,))
     materials = Materials(tokenizer, tmp_path, spec)
-    rows = Prompted(source, Choices(truncate="left")).held_out(materials, "test", 26, 128)
+    rows = Prompted(source, TextOptions(truncate="left")).held_out(materials, "test", 26, 128)
     assert Counter(rows.groups) == Counter(dict.fromkeys(counted, 2)), "categories in turn"
     assert max(map(len, rows.prompts())) <= 512 - 128
-    with pytest.raises(UserError, match=r"tokens do not fit into 512 with room for 128 behind it"):
-        Prompted(source, Choices()).held_out(materials, "test", 26, 128)
+    with pytest.raises(UserError, match=r"tokens do not fit into 512 with 128 tokens after it"):
+        Prompted(source, TextOptions()).held_out(materials, "test", 26, 128)

@@ -11,7 +11,7 @@ from litdraft.data.sources.base import Materials
 from litdraft.data.sources.documents import Documents
 from litdraft.data.sources.jsonl import JSONL
 from litdraft.data.sources.mixture import Mixture
-from litdraft.data.sources.options import Choices
+from litdraft.data.sources.options import TextOptions
 from litdraft.data.sources.prompted import Prompted
 from litdraft.data.sources.text import Text
 from litdraft.protocols import TargetSpec
@@ -39,14 +39,14 @@ def test_a_reference_stands_beside_its_prompt(
         for n in range(40)
     ]
     source = JSONL(lines_of(tmp_path / "some.jsonl", lines), group_key="kind")
-    prompted = Prompted(source, Choices(held_out_rows=16))
+    prompted = Prompted(source, TextOptions(held_out_rows=16))
     rows = prompted.held_out(materials, "test", 4, 8)
     numbers = [materials.tokenizer.decode(prompt).split()[1] for prompt in rows.prompts()]
     assert numbers != sorted(numbers, key=int)
     assert rows.groups == ["a", "b", "a", "a"], "four of forty, one of them b"
     assert rows.references == [f"dem {n}" if int(n) % 3 else None for n in numbers]
     assert set(rows.references) > {None}
-    text = Documents(Text(str(little / "text")), Choices(length=48, opening=8))
+    text = Documents(Text(str(little / "text")), TextOptions(length=48, opening=8))
     both = Mixture({"text": text, "pairs": prompted}).held_out(materials, "test", 8, 8)
     assert both.references == [None] * 4 + rows.references
 
@@ -64,5 +64,5 @@ def test_a_templates_marks_are_no_words(materials: Materials, tmp_path: Path) ->
     talks: list[dict[str, object]] = [{"messages": [asked, answered]}, {"messages": [asked]}]
     path = lines_of(tmp_path / "test.jsonl", talks)
     source = JSONL(path, test=path, template=str(template))
-    rows = Prompted(source, Choices()).held_out(materials, "test", 2, 8)
+    rows = Prompted(source, TextOptions()).held_out(materials, "test", 2, 8)
     assert sorted(rows.references, key=str) == [None, "dem"]

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from tests.data.letters import Letters, text_of
 
-from litdraft.data.readers.sentences import lowered, runs, sentences
+from litdraft.data.readers.sentences import lower_words, runs, sentences
 from litdraft.data.sources.base import Materials
 from litdraft.data.sources.examples import Split
-from litdraft.data.sources.options import HELD_OUT, Choices
+from litdraft.data.sources.options import HELD_OUT, TextOptions
 from litdraft.data.sources.prompted import Prompted
 from litdraft.data.sources.restoration import Restoration
 from litdraft.errors import UserError
@@ -51,7 +51,7 @@ def alone(paragraph: str, least: int = 1, most: int = 99) -> list[str]:
 )
 def test_a_prompt_holds_words_alone(text: str, words: str) -> None:
     (sentence,) = sentences(text)
-    assert lowered(sentence.text) == words
+    assert lower_words(sentence.text) == words
 
 
 def test_sentences_end_where_they_do() -> None:
@@ -99,7 +99,7 @@ def test_a_run_can_be_read_alone() -> None:
         "* * *",
     ],
 )
-def test_what_is_no_sentence_is_left_out(line: str) -> None:
+def test_a_file_that_is_no_sentence_is_left_out(line: str) -> None:
     assert alone(line) == []
 
 
@@ -110,24 +110,24 @@ def test_a_sentence_that_is_left_out_divides_what_stands_around_it() -> None:
 def test_books_are_kept_apart_by_title(tmp_path: Path) -> None:
     source = Restoration(shelf(tmp_path), test="sun", validation=["moon"], most_words=9)
     found = {split: source.examples(split, Letters()) for split in SPLITS}
-    assert source.apart == {"validation", "test"}
+    assert source.own_splits == {"validation", "test"}
     assert {split: {e.group for e in found[split]} for split in SPLITS} == {
         "training": {"star"},
         "validation": {"moon"},
         "test": {"sun"},
     }
     first = found["test"][0]
-    assert first.pieces[0].text.startswith("Restore: the sun rose 2 times")
-    assert first.pieces[1].text.startswith(" The sun rose 2 times.")
-    assert [piece.written for piece in first.pieces] == [False, True]
-    assert first.place == str(tmp_path / "sun.txt")
-    texts = {split: [e.pieces[1].text.strip() for e in found[split]] for split in SPLITS}
+    assert first.segments[0].text.startswith("Restore: the sun rose 2 times")
+    assert first.segments[1].text.startswith(" The sun rose 2 times.")
+    assert [segment.response for segment in first.segments] == [False, True]
+    assert first.location == str(tmp_path / "sun.txt")
+    texts = {split: [e.segments[1].text.strip() for e in found[split]] for split in SPLITS}
     shared = "Every book has this sentence, it seems."
     assert [shared in texts[split] for split in SPLITS] == [False, True, True]
     assert not set(texts["training"]) & set(texts["test"] + texts["validation"])
     offered = list(source.texts())
     assert offered[1::2] == texts["training"]
-    assert offered[::2] == [f"Restore: {lowered(text)}" for text in texts["training"]]
+    assert offered[::2] == [f"Restore: {lower_words(text)}" for text in texts["training"]]
 
 
 def test_the_seed_draws_the_runs(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_the_seed_draws_the_runs(tmp_path: Path) -> None:
 
     def drawn(seed: int) -> list[str]:
         source = Restoration(path, test="sun", validation="moon", seed=seed)
-        return [example.pieces[1].text for example in source.examples("training", Letters())]
+        return [example.segments[1].text for example in source.examples("training", Letters())]
 
     assert drawn(0) == drawn(0)
     assert len({tuple(drawn(seed)) for seed in range(4)}) > 1
@@ -145,24 +145,24 @@ def test_both_layouts(tmp_path: Path) -> None:
     examples = Restoration(
         shelf(tmp_path), test="sun", validation="moon", prompt="{text}", most_words=5
     )
-    source = Prompted(examples, Choices(length=200))
+    source = Prompted(examples, TextOptions(length=200))
     continued = source.training(Materials(Letters(), tmp_path))
     answered = source.training(
         Materials(Letters(), tmp_path, encoder_decoder=EncoderDecoderLayout(3, 100))
     )
-    for one, other in zip(continued.lists(), answered.lists(), strict=True):
+    for one, other in zip(continued.token_lists(), answered.token_lists(), strict=True):
         begin, text = text_of(other).split(">|")
         assert text_of(one) == f"<{begin} {text}"
-        assert lowered(text) == begin
+        assert lower_words(text) == begin
 
 
-def test_choices_that_cannot_be_are_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"data.prompt='Restore' must name \{text\} once"):
+def test_choices_that_cannot_be_are_reported(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"data.prompt='Restore' must contain \{text\} once"):
         Restoration(tmp_path, prompt="Restore")
     with pytest.raises(UserError, match=r"data.least_words=9 and data.most_words=8 were given"):
         Restoration(tmp_path, least_words=9, most_words=8)
     source = Restoration(shelf(tmp_path), least_words=80, most_words=99)
-    with pytest.raises(UserError, match=r"the training books hold no .*data.least_words=80"):
+    with pytest.raises(UserError, match=r"the training books have no .*data.least_words=80"):
         source.examples("test", Letters())
     with pytest.raises(UserError, match="'mars', but no book has that title"):
         Restoration(tmp_path, test="mars").examples("test", Letters())
@@ -183,10 +183,10 @@ def test_real_books(shared: Path) -> None:
     assert {e.group for e in found["test"]} == {"Alice’s Adventures in Wonderland"}
     for split in SPLITS:
         for example in found[split]:
-            asked, text = (piece.text.strip() for piece in example.pieces)
+            asked, text = (segment.text.strip() for segment in example.segments)
             words = asked.removeprefix("Restore: ").split(" ")
             assert 4 <= len(words) <= 40
-            assert " ".join(words) == lowered(text)
+            assert " ".join(words) == lower_words(text)
             assert text[0] in "\"'(" or text[0].isupper()
             assert re.search(r"[.!?][\"')]*$", text)
             assert text.count('"') % 2 == 0
@@ -197,13 +197,15 @@ def test_windows_are_more_to_train_on(tmp_path: Path) -> None:
     """Neighbouring words of training books alone; shuffled or repeated, in another order."""
     path = str(shelf(tmp_path))
     known: dict[str, Any] = {"test": "sun", "validation": "star", "least_words": 3, "most_words": 6}
-    plain = [e.pieces[-1].text for e in Restoration(path, **known).examples("training", Letters())]
+    plain = [
+        e.segments[-1].text for e in Restoration(path, **known).examples("training", Letters())
+    ]
     for disorder in ({}, {"shuffled": 1.0}, {"repeated": 1.0}):
         chosen: dict[str, Any] = {**known, **disorder, "windows_prompt": "Words: {text}"}
         source = Restoration(path, **chosen, windows=40)
-        told = [example.pieces[-1].text for example in source.examples("training", Letters())]
-        more = told[len(plain) :]
-        assert told[: len(plain)] == plain
+        message = [example.segments[-1].text for example in source.examples("training", Letters())]
+        more = message[len(plain) :]
+        assert message[: len(plain)] == plain
         assert 20 < len(more) <= 40  # those that a held-out book says too are dropped
         whole = " ".join(
             s.text
@@ -216,10 +218,10 @@ def test_windows_are_more_to_train_on(tmp_path: Path) -> None:
         drawn = [text for text in more if len(set(text.split())) < len(text.split())]
         assert (len(drawn) > 5) == ("repeated" in disorder)
         assert not any("sun" in text or "star" in text for text in more)
-        asked = [example.pieces[0].text for example in source.examples("training", Letters())]
+        asked = [example.segments[0].text for example in source.examples("training", Letters())]
         assert all(text.startswith("Words: ") for text in asked[len(plain) :])
         assert all(text.startswith("Restore: ") for text in asked[: len(plain)])
         again = Restoration(path, **chosen, windows=40)
-        assert [e.pieces[-1].text for e in again.examples("training", Letters())] == told
+        assert [e.segments[-1].text for e in again.examples("training", Letters())] == message
     with pytest.raises(UserError, match=r"data.windows=-1, data.shuffled=2 and data.repeated=0"):
         Restoration(path, windows=-1, shuffled=2)

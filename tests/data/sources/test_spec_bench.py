@@ -16,19 +16,19 @@ def test_the_first_turns_cover_every_category(shared: Path, tmp_path: Path) -> N
     examples = SpecBench(path).examples("test", NoTokenizer())
     assert len({example.group for example in examples[:13]}) == 13
     assert [example.group for example in examples[:13]] == [e.group for e in examples[13:26]]
-    assert examples[0].pieces[0].text.startswith("Compose an engaging travel blog post")
-    assert not examples[0].pieces[0].written
-    assert (examples[0].rendered, examples[0].place) == (False, f"{path}, line 1")
+    assert examples[0].segments[0].text.startswith("Compose an engaging travel blog post")
+    assert not examples[0].segments[0].response
+    assert (examples[0].rendered, examples[0].location) == (False, f"{path}, line 1")
     template = tmp_path / "own.jinja"
     template.write_text("USER: {{ messages[0].content }} ASSISTANT:")
     source = SpecBench(path, template=str(template))
     chat = source.examples("test", NoTokenizer())[0]
     assert chat.rendered
-    assert chat.pieces[0].text == f"USER: {examples[0].pieces[0].text} ASSISTANT:"
+    assert chat.segments[0].text == f"USER: {examples[0].segments[0].text} ASSISTANT:"
     assert source.facts() != SpecBench(path).facts()
 
 
-def test_another_file_is_told(tmp_path: Path) -> None:
+def test_another_file_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "question.jsonl"
     path.write_text('{"category": "qa", "turns": ["a"]}\n\n{"category": "qa", "turns": []}\n')
     with pytest.raises(UserError, match=r"question\.jsonl, line 3 has category, turns, but"):

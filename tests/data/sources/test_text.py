@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from litdraft.data.distributed import Share
+from litdraft.data.distributed import Distributed
 from litdraft.data.sources.base import Materials
 from litdraft.data.sources.documents import Documents, cut
-from litdraft.data.sources.options import HELD_OUT, Choices
+from litdraft.data.sources.options import HELD_OUT, TextOptions
 from litdraft.data.sources.text import Text, separated
 from litdraft.errors import UserError
 from litdraft.tokenizers.load import open_tokenizer
@@ -31,15 +31,15 @@ def test_rows_end_at_a_lines_end_where_one_is_near() -> None:
 
 def test_every_token_lands_in_exactly_one_split(little: Path, tmp_path: Path) -> None:
     tokenizer = open_tokenizer(little / "tokenizer.model")
-    choices = Choices(length=64, opening=8, held_out_rows=10)
-    source = Documents(Text(str(little / "text")), choices)
+    options = TextOptions(length=64, opening=8, held_out_rows=10)
+    source = Documents(Text(str(little / "text")), options)
     materials = Materials(tokenizer, tmp_path)
     splits = [
         source.training(materials),
         *(source.held_out(materials, split, 99, 8) for split in HELD_OUT),
     ]
     assert [len(splits[1]), len(splits[2])] == [10, 10]
-    rows = [tuple(row) for split in splits for row in split.lists()]
+    rows = [tuple(row) for split in splits for row in split.token_lists()]
     assert all(2 <= len(row) <= 64 for row in rows)
     words = sum(row.count(t) for row in rows for t in set(row) if t != tokenizer.bos)
     whole = [
@@ -55,11 +55,11 @@ def test_short_documents_are_not_prompts_to_their_end(little: Path, tmp_path: Pa
     (tmp_path / "a.txt").write_text("|".join(f"dal {n} bel" for n in range(40)))
     source = Text(str(tmp_path / "a.txt"), separator="|")
     materials = Materials(tokenizer, tmp_path)
-    held_out = Documents(source, Choices(length=64)).held_out(materials, "test", 9, 8)
+    held_out = Documents(source, TextOptions(length=64)).held_out(materials, "test", 9, 8)
     assert all(
-        0 < len(p) < len(r) for p, r in zip(held_out.prompts(), held_out.lists(), strict=True)
+        0 < len(p) < len(r) for p, r in zip(held_out.prompts(), held_out.token_lists(), strict=True)
     )
-    rewritten = Choices(length=64, responses="target", response_tokens=8)
+    rewritten = TextOptions(length=64, responses="target", response_tokens=8)
     with pytest.raises(UserError, match=r"no row is longer than data.opening=32"):
         Documents(source, rewritten).training(materials)
 
@@ -70,23 +70,25 @@ def test_one_process_works_and_all_hear_of_a_mistake() -> None:
     def wrong() -> None:
         raise UserError("no such file")
 
-    def first(told: str) -> str:
-        said.append(told)
-        return told
+    def first(message: str) -> str:
+        said.append(message)
+        return message
 
     with pytest.raises(UserError, match="no such file"):
-        Share(0, 2, broadcast=first).once(wrong)
+        Distributed(0, 2, broadcast=first).run_once(wrong)
     with pytest.raises(UserError, match="no such file"):
-        Share(1, 2, broadcast=lambda _: said[0]).once(lambda: pytest.fail("only the first acts"))
+        Distributed(1, 2, broadcast=lambda _: said[0]).run_once(
+            lambda: pytest.fail("only the first acts")
+        )
 
 
-def test_what_is_no_text_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_text_is_reported(tmp_path: Path) -> None:
     bad = tmp_path / "bad.txt"
     for content, answer in (
         (b"\xff\xfe\x00caf\xe9", "bad.txt is a binary file"),
         (b"two lines\nof caf\xe9", r"not UTF-8: byte 16 \(line 2\) is 0xe9"),
         (b"   \n", "bad.txt is empty"),
-        (b"|||", "holds no text between"),
+        (b"|||", "has no text between"),
     ):
         bad.write_bytes(content)
         with pytest.raises(UserError, match=answer):
@@ -94,4 +96,4 @@ def test_what_is_no_text_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"does not exist: give data\.path"):
         list(Text(str(tmp_path / "no")).texts())
     with pytest.raises(UserError, match="opening=64"):
-        Choices(length=32, opening=64)
+        TextOptions(length=32, opening=64)

@@ -32,24 +32,24 @@ def folder(tmp_path: Path) -> Path:
 
 
 def texts(source: WMT14, split: Split) -> list[tuple[str, ...]]:
-    return [tuple(p.text for p in e.pieces) for e in source.examples(split, NoTokenizer())]
+    return [tuple(p.text for p in e.segments) for e in source.examples(split, NoTokenizer())]
 
 
 def test_an_example_is_a_prompt_and_its_translation(folder: Path) -> None:
     example = WMT14(str(folder)).examples("validation", NoTokenizer())[0]
     assert isinstance(example, Example)
-    asked, answer = example.pieces
+    asked, answer = example.segments
     assert asked.text == "Translate German to English: Haben wir gelernt?\nEnglish:"
     assert answer.text == " Have we?"
-    assert [asked.written, answer.written, asked.long] == [False, True, False]
-    assert example.place == f"{folder / 'newstest2013.de'}, line 1"
+    assert [asked.response, answer.response, asked.long] == [False, True, False]
+    assert example.location == f"{folder / 'newstest2013.de'}, line 1"
     back = WMT14(str(folder), source="en", target="deu", prompt="{source} ({target_language})")
     assert texts(back, "validation") == [("Have we? (German)", " Haben wir gelernt?")]
 
 
 def test_training_pairs_with_a_held_out_line_are_dropped(folder: Path) -> None:
     source = WMT14(str(folder), prompt="{source}")
-    assert source.apart == {"validation", "test"}
+    assert source.own_splits == {"validation", "test"}
     assert texts(source, "training") == [(f"Satz {i}", f" Line {i}") for i in range(6)]
     assert texts(source, "test") == [("Etwas", " Have it.")]
     assert list(source.texts()) == [f"{side} {i}" for i in range(6) for side in ("Satz", "Line")]
@@ -57,13 +57,13 @@ def test_training_pairs_with_a_held_out_line_are_dropped(folder: Path) -> None:
 
 def test_only_files_of_the_names_are_apart(folder: Path) -> None:
     source = WMT14(str(folder), validation=None, test=["2014", "2015"])
-    assert source.apart == {"test"}
+    assert source.own_splits == {"test"}
     assert len(texts(source, "training")) == 9 - 1
-    with pytest.raises(UserError, match="holds no validation pairs"):
+    with pytest.raises(UserError, match="has no validation pairs"):
         source.examples("validation", NoTokenizer())
 
 
-def test_shots_stand_before_every_prompt_and_are_not_trained_on(folder: Path) -> None:
+def test_shots_come_before_every_prompt_and_are_not_trained_on(folder: Path) -> None:
     source = WMT14(str(folder), shots=2, seed=3, prompt="{source} =")
     training, test = texts(source, "training"), texts(source, "test")
     first, second, asked = test[0][0].split("\n\n")
@@ -95,27 +95,27 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "one language": ({"source": "eng"}, "are both en"),
     "shots": ({"shots": -1}, "shots=-1"),
     "restore": ({"restore": "maybe"}, "restore=maybe must be auto"),
-    "no source": ({"prompt": "Translate!"}, "must name {source} once"),
-    "a strange name": ({"prompt": "{source} {x}"}, "must name {source} once"),
-    "a brace": ({"prompt": "{source} {"}, "must name {source} once"),
+    "no source": ({"prompt": "Translate!"}, "must contain {source} once"),
+    "a strange name": ({"prompt": "{source} {x}"}, "must contain {source} once"),
+    "a brace": ({"prompt": "{source} {"}, "must contain {source} once"),
 }
 
 
-@pytest.mark.parametrize("choices, told", WRONG.values(), ids=WRONG.keys())
-def test_wrong_choices_are_told(choices: dict[str, Any], told: str) -> None:
-    with pytest.raises(UserError, match=told):
+@pytest.mark.parametrize("choices, message", WRONG.values(), ids=WRONG.keys())
+def test_wrong_choices_are_reported(choices: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         WMT14(**choices)
 
 
-def test_a_file_of_two_splits_is_told(folder: Path) -> None:
-    with pytest.raises(UserError, match=r"newstest2014\.de is claimed by data\.validation"):
-        _ = WMT14(str(folder), validation="newstest").apart
+def test_a_file_of_two_splits_is_reported(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"newstest2014\.de matches both data\.validation"):
+        _ = WMT14(str(folder), validation="newstest").own_splits
 
 
 def test_held_out_text_alone_is_read_but_not_trained_on(folder: Path) -> None:
     source = WMT14([folder / "newstest2014.de", folder / "newstest2014.en"])
     assert len(texts(source, "test")) == 1
-    with pytest.raises(UserError, match="holds no training pairs"):
+    with pytest.raises(UserError, match="has no training pairs"):
         source.examples("training", NoTokenizer())
 
 
@@ -143,18 +143,18 @@ def test_the_hubs_own_splits(tmp_path: Path) -> None:
         card += f"  - split: {split}\n    path: de-en/{split}-*\n"
     (hub / "README.md").write_text(card + "---\n", encoding="utf-8")
     source = WMT14(hub=str(hub), shots=1, prompt="{source}")
-    assert source.apart == {"validation", "test"}
+    assert source.own_splits == {"validation", "test"}
     assert [len(texts(source, split)) for split in ("training", "validation", "test")] == [3, 4, 4]
     example = source.examples("validation", NoTokenizer())[1]
-    assert example.pieces[0].text.endswith("\n\nvalidation 1.")
-    assert example.place == f"{hub}, validation, row 3"
+    assert example.segments[0].text.endswith("\n\nvalidation 1.")
+    assert example.location == f"{hub}, validation, row 3"
     back = WMT14(hub=str(hub), source="en", target="de", restore=False, prompt="{source}")
     assert texts(back, "test")[0] == ("x 0", " test 0 .")
     with pytest.raises(UserError, match="split 'train' of 'fr-en' cannot be opened"):
         WMT14(hub=str(hub), source="fr").examples("training", NoTokenizer())
 
 
-def test_no_network_is_told() -> None:
+def test_no_network_is_reported() -> None:
     with pytest.raises(UserError, match=r"wmt/wmt14 cannot be reached \(no network"):
         WMT14().examples("training", NoTokenizer())
 
@@ -172,5 +172,5 @@ def test_the_real_tokenised_files(shared: Path) -> None:
     source = WMT14({"en": toy / "src-train.txt", "de": toy / "tgt-train.txt"})
     training = texts(source, "training")
     assert len(training) == 10_000 - 1, "line 5 has no English"
-    assert source.apart == frozenset()
+    assert source.own_splits == frozenset()
     assert not [text for pair in training for text in pair if re.search(r"\w , |&apos;", text)]

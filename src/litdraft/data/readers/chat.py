@@ -1,4 +1,4 @@
-"""Conversations as pieces: what an assistant writes, and what a chat template puts between."""
+"""Conversations as segments: the assistant's messages, and the text between them."""
 
 from __future__ import annotations
 
@@ -7,112 +7,114 @@ from pathlib import Path
 from typing import Any
 
 from litdraft.data.readers.text_files import read_text
-from litdraft.data.sources.examples import Example, Piece
+from litdraft.data.sources.examples import Example, Segment
 from litdraft.errors import UserError
+from litdraft.tokenizers.base import Tokenizer
 from litdraft.tokenizers.chat_template import ChatTemplate, Message
-from litdraft.tokenizers.load import Tokenizer
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 SHAREGPT = {"human": "user", "gpt": "assistant"}
 
 
 def template_for(tokenizer: Tokenizer, path: str | Path | None) -> ChatTemplate | None:
-    """The tokenizer's own template, or that of a .jinja file, where one is given."""
+    """The template in a .jinja file if a path is given, otherwise the tokenizer's own."""
     if path is None:
         return tokenizer.template
     bos, eos = ("" if i is None else tokenizer.piece(i) for i in (tokenizer.bos, tokenizer.eos))
     return ChatTemplate(read_text(Path(path).expanduser()), bos, eos, str(path))
 
 
-def checked_messages(given: Any, place: str) -> list[Message]:
-    """Messages of a role and a content each, from those or from ShareGPT's `from` and `value`.
+def checked_messages(messages: Any, location: str) -> list[Message]:
+    """Messages with role and content, also from ShareGPT's `from` and `value`.
 
-    Other keys are kept, because templates read some. UserError if it is no such list.
+    Other keys are kept, because some templates read them. UserError for anything else.
     """
-    if not isinstance(given, list) or not given:
+    if not isinstance(messages, list) or not messages:
         raise UserError(
-            f"{place} has no messages: give a list of at least one, each with role and content"
+            f"{location} has no messages: give a list of at least one, each with role and content"
         )
-    return [_message(entry, place) for entry in given]
+    return [_message(entry, location) for entry in messages]
 
 
-def _message(entry: Any, place: str) -> Message:
-    told = entry if isinstance(entry, dict) else {}
-    role = told.get("role", SHAREGPT.get(str(told.get("from")), told.get("from")))
-    content = told.get("content", told.get("value"))
+def _message(entry: Any, location: str) -> Message:
+    keys = entry if isinstance(entry, dict) else {}
+    role = keys.get("role", SHAREGPT.get(str(keys.get("from")), keys.get("from")))
+    content = keys.get("content", keys.get("value"))
     if not isinstance(role, str) or not isinstance(content, str):
         raise UserError(
-            f"{place} has a message that is not an object of two texts, role and content (or from "
-            f"and value), but {str(entry)[:80]}: mend it"
+            f"{location} has the message {str(entry)[:80]}, but an object with the texts role and "
+            "content (or from and value) was expected: fix it"
         )
     if role not in ROLES:
-        known = ", ".join((*ROLES, *SHAREGPT) if "from" in told else ROLES)
-        raise UserError(f"{place} has a message of the role {role!r}: choose one of {known}")
-    return {**told, "role": role, "content": content}
+        known = ", ".join((*ROLES, *SHAREGPT) if "from" in keys else ROLES)
+        raise UserError(f"{location} has a message with the role {role!r}: choose one of {known}")
+    return {**keys, "role": role, "content": content}
 
 
 def conversation(
     messages: Sequence[Message],
     template: ChatTemplate | None,
-    place: str = "",
+    location: str = "",
     group: str = "",
 ) -> Example:
-    """A conversation as rendered; every assistant's message and its end is a written piece.
+    """A rendered conversation; each assistant message with its end is a response.
 
-    If the last message is not the assistant's, the last piece is given and ends where an answer
-    would begin. Without a template a single user message is plain text. UserError if there is none
-    for more, or if it does not render a conversation as the beginning of a longer one.
+    If the last message is not the assistant's, the last segment is a prompt and ends where an
+    answer would begin. Without a template a single user message is plain text, and anything else is
+    a UserError. So is a template that does not render a conversation as a prefix of a longer one.
     """
     if template is not None:
-        return Example(_pieces(messages, template, place), group, place, rendered=True)
+        return Example(_pieces(messages, template, location), group, location, rendered=True)
     if [message["role"] for message in messages] == ["user"]:
-        return Example((Piece(messages[0]["content"]),), group, place)
+        return Example((Segment(messages[0]["content"]),), group, location)
     raise UserError(
-        f"{place or 'a conversation'}: the target's tokenizer has no chat template: give "
+        f"{location or 'a conversation'}: the target's tokenizer has no chat template: give "
         "data.template=FILE.jinja, or put a chat_template.jinja beside the tokenizer"
     )
 
 
-def _pieces(messages: Sequence[Message], template: ChatTemplate, place: str) -> tuple[Piece, ...]:
+def _pieces(
+    messages: Sequence[Message], template: ChatTemplate, location: str
+) -> tuple[Segment, ...]:
     def rendered(count: int, answer: bool) -> str:
         try:
             return template.render(messages[:count], answer)
         except UserError as error:
-            raise UserError(f"{place}: {error}" if place else str(error)) from error
+            raise UserError(f"{location}: {error}" if location else str(error)) from error
 
-    pieces, done = [], ""
+    segments, done = [], ""
     for number, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
-        asked, answered = rendered(number, True), rendered(number + 1, False)
-        pieces.append(Piece(_behind(done, asked, place)))
-        pieces.append(Piece(_behind(asked, answered, place), written=True))
+        prompt, answered = rendered(number, True), rendered(number + 1, False)
+        segments.append(Segment(_added_text(done, prompt, location)))
+        segments.append(Segment(_added_text(prompt, answered, location), response=True))
         done = answered
     if messages[-1]["role"] != "assistant":
-        pieces.append(Piece(_behind(done, rendered(len(messages), True), place)))
-    _check(pieces, place)
-    return tuple(piece for piece in pieces if piece.text)
+        segments.append(Segment(_added_text(done, rendered(len(messages), True), location)))
+    _check(segments, location)
+    return tuple(segment for segment in segments if segment.text)
 
 
-def _behind(earlier: str, text: str, place: str) -> str:
-    """What `text` adds; UserError if it does not begin as the shorter conversation went."""
+def _added_text(earlier: str, text: str, location: str) -> str:
+    """What `text` adds to the `earlier` text; UserError if it does not begin with it."""
     if text.startswith(earlier):
         return text[len(earlier) :]
     pairs = enumerate(zip(earlier, text, strict=False))
-    at = next((at for at, (one, other) in pairs if one != other), len(text))
+    start = next((i for i, (one, other) in pairs if one != other), len(text))
     raise UserError(
-        f"{place or 'a conversation'}: the chat template spells earlier turns otherwise once more "
-        f"follow (first {earlier[at : at + 30]!r}, then {text[at : at + 30]!r}), so it does not "
-        "tell what the assistant wrote: give data.template=FILE.jinja one that only adds text"
+        f"{location or 'a conversation'}: the chat template changes earlier turns when more turns "
+        f"follow (from {earlier[start : start + 30]!r} to {text[start : start + 30]!r}), so the "
+        "assistant's text cannot be located: give data.template=FILE.jinja one that only adds text"
     )
 
 
-def _check(pieces: Sequence[Piece], place: str) -> None:
-    """UserError if an answer is left out, so that no mask covers it, or nothing stands before."""
-    lost = any(piece.written and not piece.text for piece in pieces)
-    if lost or not pieces[0].text:
-        what = "an assistant's message" if lost else "what stands before the answer"
+def _check(segments: Sequence[Segment], location: str) -> None:
+    """UserError if the template leaves out an answer, or everything before the first one."""
+    lost = any(segment.response and not segment.text for segment in segments)
+    if lost or not segments[0].text:
+        what = "an assistant's message" if lost else "the turns before the answer"
         raise UserError(
-            f"{place or 'a conversation'}: the chat template writes nothing for {what}: give "
+            f"{location or 'a conversation'}: the chat template writes nothing for {what}: give "
             "data.template=FILE.jinja one that does"
         )

@@ -1,4 +1,4 @@
-"""Tokenised text, as Moses and the WMT toy sets write it, back to how people write."""
+"""Tokenised text, as Moses and the WMT toy sets write it, back to normal text."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 
 import sacremoses
 
-# French sets ; : ! ? apart in normal text, so they prove nothing.
+# French puts a space before ; : ! ? in normal text, so these are no evidence.
 MARKS = re.compile(r"&(?:apos|quot|amp|lt|gt|#91|#93|#124);|@-@| [,.।](?= |$)")
-SHARE = 0.3  # of lines with a mark: above 0.9 in tokenised text, below 0.02 in normal text
-LOOKED_AT = 1000  # lines
+MIN_SHARE = 0.3  # of lines with a mark: above 0.9 in tokenised text, below 0.02 in normal text
+SAMPLE_LINES = 1000
 
-# What sacremoses would mistake for the start of a quotation: 's, l', and ' s or " s in web text.
+# sacremoses would take these for the start of a quotation: 's, l', and ' s or " s in web text.
 CONTRACTIONS = re.compile(r"(?<=\w) (?:&apos;|')(?=(?:s|t|re|ve|ll|d|m)\b)")
 ELISIONS = re.compile(r"\b([cdjln]|qu) (?:&apos;|') ?(?=\w)", re.IGNORECASE)
-TORN_CONTRACTIONS = re.compile(r"(?<=\w) (?:&apos;|['\"]) (?=(?:s|t|re|ve|ll|d|m) \w)")
+SPLIT_CONTRACTIONS = re.compile(r"(?<=\w) (?:&apos;|['\"]) (?=(?:s|t|re|ve|ll|d|m) \w)")
 
-# What sacremoses leaves apart, or joins to the wrong side (20 €for).
+# sacremoses leaves these separate, or joins them to the wrong side (20 €for).
 SLASHES = re.compile(r" ?/ ?")
 AMOUNTS = re.compile(r"(?<=\d )([€£$])(?=[^\W\d])")
 UNDERSCORES = re.compile(r"(?<=\w) _ (?=\w)")
@@ -30,17 +30,18 @@ SOFT_HYPHENS = re.compile(r"(?<=[^\W\d]) ?\u00ad ?(?=[^\W\d])")
 
 
 def looks_tokenised(lines: Iterable[str]) -> bool:
-    """Whether many of the first lines hold escapes like &apos; or a comma or stop set apart."""
-    first = [line for line in islice(lines, LOOKED_AT) if line.strip()]
-    return sum(bool(MARKS.search(line)) for line in first) > SHARE * len(first)
+    """Whether many of the first lines have escapes like &apos; or a space before a comma or full
+    stop."""
+    first = [line for line in islice(lines, SAMPLE_LINES) if line.strip()]
+    return sum(bool(MARKS.search(line)) for line in first) > MIN_SHARE * len(first)
 
 
-def restored(line: str, language: str) -> str:
+def detokenized(line: str, language: str) -> str:
     """A tokenised line as normal text; `language` is a two-letter code."""
     line = CONTRACTIONS.sub("&apos;", line)
     line = ELISIONS.sub(r"\1&apos;", line)
     if language == "en":
-        line = TORN_CONTRACTIONS.sub("&apos;", line)
+        line = SPLIT_CONTRACTIONS.sub("&apos;", line)
     text: str = _detokenizer(language).detokenize(line.split())
     text = SLASHES.sub("/", UNDERSCORES.sub("_", text))
     text = TIMES.sub(r"\1:", AMOUNTS.sub(r"\1 ", text))
@@ -48,7 +49,7 @@ def restored(line: str, language: str) -> str:
 
 
 def folded(text: str) -> str:
-    """Letters and digits alone, in lower case: a tokenised and a normal copy become the same."""
+    """Only letters and digits, in lower case: equal for a tokenised and a normal copy of a text."""
     letters = "".join(filter(str.isalnum, html.unescape(text).casefold()))
     return letters or text.strip()
 

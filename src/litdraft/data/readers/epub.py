@@ -1,4 +1,4 @@
-"""Chapters of an .epub: the pages that its package puts in reading order."""
+"""Chapters of an .epub: the pages of its package, in reading order."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from xml.etree import ElementTree
 
 from litdraft.data.readers import gutenberg
 from litdraft.data.readers.epub_archive import EpubArchive, open_epub
-from litdraft.data.readers.epub_page import page_lines, squeezed
+from litdraft.data.readers.epub_page import collapse_spaces, page_lines
 from litdraft.errors import UserError
 
 CONTAINER = "META-INF/container.xml"
 ENCRYPTION = "META-INF/encryption.xml"
-SHORT = 5_000  # characters; what a page of mere notes stays below
+SHORT = 5_000  # characters; pages of notes are shorter
 
 
 class Epub(NamedTuple):
-    """chapters: the text of the spine's pages, a paragraph a line."""
+    """chapters: the text of the spine's pages, one line per paragraph."""
 
     title: str | None
     chapters: list[str]
 
 
 def read_epub(path: Path) -> Epub:
-    """UserError if the file is no epub, is protected, holds no text, or is too large to be true."""
+    """UserError if the file is not an epub, is protected, has no text, or is implausibly large."""
     with open_epub(path) as archive:
         package_name = _package_name(archive)
         package = archive.xml(package_name)
@@ -35,8 +35,8 @@ def read_epub(path: Path) -> Epub:
         _check_protection(archive, names)
         chapters = _chapters(_lines(archive, name) for name in names)
     if not chapters:
-        raise UserError(f"{path} holds no text: give an epub that does")
-    titles = (squeezed(node.text or "") for node in package.iterfind(".//{*}title"))
+        raise UserError(f"{path} has no text: give an epub with text")
+    titles = (collapse_spaces(node.text or "") for node in package.iterfind(".//{*}title"))
     return Epub(next(filter(None, titles), None), chapters)
 
 
@@ -47,7 +47,7 @@ def _package_name(archive: EpubArchive) -> str:
 
 
 def _spine(archive: EpubArchive, package: ElementTree.Element, package_name: str) -> list[str]:
-    """The entries of the pages of text, in reading order."""
+    """The archive entries of the text pages, in reading order."""
     items = {node.get("id"): node for node in package.iterfind(".//{*}item[@href]")}
     names = []
     for node in package.iterfind(".//{*}itemref"):
@@ -66,7 +66,7 @@ def _spine(archive: EpubArchive, package: ElementTree.Element, package_name: str
 
 
 def _entry(folder: str, href: str) -> str:
-    """The entry that a percent-encoded reference from a folder of the archive means."""
+    """The archive entry of a percent-encoded reference relative to a folder."""
     return posixpath.normpath(posixpath.join(folder, unquote(href)))
 
 
@@ -93,13 +93,14 @@ def _lines(archive: EpubArchive, name: str) -> list[str]:
 
 
 def _chapters(pages: Iterable[list[str]]) -> list[str]:
-    """Pages that are text, without what Project Gutenberg put before, between and behind them."""
+    """The text pages, without the text that Project Gutenberg added before, between and after
+    them."""
     whole = "\n\f\n".join("\n".join(lines) for lines in pages)
     credited = gutenberg.HEADER.search(whole) is not None
     chapters: list[str] = []
     for page in gutenberg.body(whole).split("\f"):
         lines = page.strip("\n").split("\n")
-        text = "\n".join(gutenberg.tidy(lines, credited=credited and not chapters))
+        text = "\n".join(gutenberg.clean(lines, credited=credited and not chapters))
         note = gutenberg.NOTE.match(lines[0]) or "Project Gutenberg" in text
         if text and not (note and len(text) < SHORT):
             chapters.append(text)

@@ -1,4 +1,4 @@
-"""The archive that an .epub is: read in memory, within a limit, never unpacked to the disk."""
+"""An .epub as a zip archive: read in memory, up to a limit, never unpacked to disk."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from xml.etree import ElementTree
 
 from litdraft.errors import UserError
 
-LIMIT = 64 << 20  # bytes; the longest novels have 4 MB of text, and pictures are never read
+LIMIT = 64 << 20  # bytes; the longest novels have 4 MB of text, and images are never read
 
 
 class EpubArchive:
-    """Entries of a zip file; what they unpack to is counted, whatever sizes they declare."""
+    """Entries of a zip file. Unpacked bytes are counted, whatever sizes the entries declare."""
 
     def __init__(self, path: Path, opened: zipfile.ZipFile) -> None:
         self.path, self._opened, self._left = path, opened, LIMIT
@@ -39,7 +39,7 @@ class EpubArchive:
         return data
 
     def text(self, name: str) -> str:
-        """An XML entry as text; entity declarations, which can multiply it, are refused."""
+        """An XML entry as text; entity declarations, which can multiply its size, are refused."""
         data = self.read(name)
         utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))  # an epub has no third encoding
         try:
@@ -58,11 +58,11 @@ class EpubArchive:
 
     def _readable(self, name: str) -> zipfile.ZipInfo:
         if name not in self:
-            raise UserError(f"{self.path} holds no {name}, so it is no whole epub: give another")
+            raise UserError(f"{self.path} has no {name}, so the epub is incomplete: give another")
         info = self._opened.getinfo(name)
         if info.flag_bits & 1:
             raise UserError(f"{self.path} is encrypted ({name}): give an epub without protection")
-        # Only these two are allowed in an epub, and only these two unpack in bounded steps.
+        # An epub may use only these two, and only these two can be unpacked in bounded steps.
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise UserError(f"{self.path}: {name} is not deflated, as an epub's entries must be")
         return info
@@ -70,10 +70,10 @@ class EpubArchive:
 
 @contextmanager
 def open_epub(path: Path) -> Iterator[EpubArchive]:
-    """UserError if the file is no zip file."""
+    """UserError if the file is not a zip file."""
     try:
         opened = zipfile.ZipFile(path)
     except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is no epub, which is a zip file ({error})") from error
+        raise UserError(f"{path} is not an epub, because it is not a zip file ({error})") from error
     with opened:
         yield EpubArchive(path, opened)

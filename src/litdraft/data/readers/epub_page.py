@@ -1,4 +1,4 @@
-"""A page of an .epub: its lines of text, without what is furniture of the printed book."""
+"""A page of an .epub: its lines of text, without page numbers, contents and navigation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 SKIPPED = {"head", "script", "style", "nav"}
 SKIPPED_TYPES = {"toc", "cover", "copyright-page", "pagebreak", "noteref"}  # in epub:type
-PAGE_NUMBER = "pagenum"  # the class that Project Gutenberg gives them
+PAGE_NUMBER = "pagenum"  # the class in Project Gutenberg's epubs
 HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
 BLOCKS = HEADINGS | {
     *("article", "aside", "blockquote", "caption", "dd", "div", "dt", "figcaption", "figure"),
@@ -21,24 +21,24 @@ CONTENTS = re.compile(r"(?:[\w ]+ )?contents\W*", re.IGNORECASE)
 
 class Line(NamedTuple):
     text: str
-    link: bool  # at least half of it leads elsewhere
+    link: bool  # at least half of it is a link
 
 
 def page_lines(markup: str) -> list[str]:
-    """A paragraph a line, without tables of contents. ValueError if the markup is broken."""
+    """One line per paragraph, without tables of contents. ValueError if the markup is broken."""
     page = _Page()
     try:
         page.feed(markup)
         page.close()
-    except AssertionError as error:  # html.parser's word for what it cannot forgive
+    except AssertionError as error:  # html.parser raises it for markup that it cannot read
         raise ValueError(str(error)) from error
-    if page.skipped:  # all behind it would be lost
+    if page.skipped:  # everything after it would be lost
         raise ValueError(f"it never closes <{page.skipped[0]}>")
     return _without_contents(page.lines)
 
 
 def _without_contents(lines: list[Line]) -> list[str]:
-    """Lines but for runs of three links or more, and the heading of such a run."""
+    """Lines without runs of three or more links, and without the heading of such a run."""
     kept: list[str] = []
     for link, run in groupby(lines, key=lambda line: line.link):
         texts = [line.text for line in run]
@@ -50,12 +50,12 @@ def _without_contents(lines: list[Line]) -> list[str]:
 
 
 class _Page(HTMLParser):
-    """html.parser knows HTML's own entities, and forgives markup that is no good XML."""
+    """Uses html.parser, which knows HTML's entities and accepts markup that is not valid XML."""
 
     def __init__(self) -> None:
         super().__init__()
         self.lines: list[Line] = []
-        self.skipped: list[str] = []  # the name of what is left out, as often as it is open
+        self.skipped: list[str] = []  # the tag of the skipped element, once per nesting level
         self._parts: list[str] = []
         self._linked = 0
         self._link = False
@@ -66,7 +66,7 @@ class _Page(HTMLParser):
                 self.skipped.append(tag)
             return
         self._divide(tag)
-        if _furniture(tag, dict(attrs)):
+        if _is_skipped(tag, dict(attrs)):
             self.skipped = [tag]
         elif tag == "a":
             self._link = "href" in dict(attrs)
@@ -81,7 +81,7 @@ class _Page(HTMLParser):
                 self.skipped.pop()
             return
         if tag in HEADINGS:
-            self._linked = 0  # they may lead back to the contents
+            self._linked = 0  # a heading may link back to the contents
         self._divide(tag)
         if tag == "a":
             self._link = False
@@ -90,7 +90,7 @@ class _Page(HTMLParser):
         if not self.skipped:
             self._parts.append(data)
             if self._link:
-                self._linked += len(squeezed(data))
+                self._linked += len(collapse_spaces(data))
 
     def close(self) -> None:
         super().close()
@@ -103,15 +103,15 @@ class _Page(HTMLParser):
             self._parts.append(" ")
 
     def _end_line(self) -> None:
-        if text := squeezed("".join(self._parts)):
+        if text := collapse_spaces("".join(self._parts)):
             self.lines.append(Line(text, 2 * self._linked >= len(text)))
         self._parts, self._linked = [], 0
 
 
-def _furniture(tag: str, attrs: dict[str, str | None]) -> bool:
-    kinds, classes = ((attrs.get(name) or "").split() for name in ("epub:type", "class"))
-    return tag in SKIPPED or PAGE_NUMBER in classes or not SKIPPED_TYPES.isdisjoint(kinds)
+def _is_skipped(tag: str, attrs: dict[str, str | None]) -> bool:
+    types, classes = ((attrs.get(name) or "").split() for name in ("epub:type", "class"))
+    return tag in SKIPPED or PAGE_NUMBER in classes or not SKIPPED_TYPES.isdisjoint(types)
 
 
-def squeezed(text: str) -> str:
+def collapse_spaces(text: str) -> str:
     return " ".join(text.split())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-# Markers are sought in joined paragraphs, because long ones are wrapped in the files.
+# Markers are searched in joined paragraphs, because long ones are wrapped in the files.
 HEADER = re.compile(
     r"\*\*\*[ ]?START OF TH(?:IS|E) PROJECT GUTENBERG.*?(?:\*\*\*|$)"
     r"|\*[ ]?END\W{0,3}THE SMALL PRINT.*?(?:\*END\*|$)",  # files from before 2003
@@ -29,44 +29,44 @@ TITLE = re.compile(r"^Title:[ \t]*(.+(?:\n(?![A-Z][A-Za-z ]{2,30}:)[ \t]*\S.*)*)
 
 
 def read_gutenberg(raw: str) -> tuple[str | None, str]:
-    """A file's title, if its header has one, and its text: a paragraph a line.
+    """A file's title, if its header has one, and its text, one line per paragraph.
 
     A text without a Gutenberg header keeps all its paragraphs.
     """
-    joined = "\n".join(paragraphs(raw))
-    text = "\n".join(tidy(body(joined).split("\n"), credited=HEADER.search(joined) is not None))
-    return title_of(raw), text
+    text = "\n".join(paragraphs(raw))
+    cleaned = "\n".join(clean(body(text).split("\n"), credited=HEADER.search(text) is not None))
+    return title_of(raw), cleaned
 
 
 def title_of(raw: str) -> str | None:
-    """What the header's "Title:" says, continued lines included; None if it says nothing."""
+    """The header's "Title:", including continued lines; None if there is none."""
     header = HEADER.search(raw)
     head = raw[: header.start()] if header else raw.strip().split("\n\n", 1)[0]
-    found = TITLE.search(head)
-    return " ".join(found[1].split()) if found else None
+    title = TITLE.search(head)
+    return " ".join(title[1].split()) if title else None
 
 
 def paragraphs(raw: str) -> list[str]:
-    """Blank lines divide paragraphs; the lines inside one are joined with a space."""
-    pieces = (" ".join(piece.split()) for piece in re.split(r"\n\s*\n", raw))
-    return [piece for piece in pieces if piece]
+    """Paragraphs are separated by blank lines; the lines inside one are joined with spaces."""
+    joined = (" ".join(part.split()) for part in re.split(r"\n\s*\n", raw))
+    return [part for part in joined if part]
 
 
 def body(text: str) -> str:
-    """What stands between header and footer of a text that has a paragraph a line."""
-    headers = [found for found in HEADER.finditer(text) if text[found.end() :].strip()]
+    """The text between header and footer, given with one line per paragraph."""
+    headers = [match for match in HEADER.finditer(text) if text[match.end() :].strip()]
     start = headers[0].end() if headers else 0
     footer = FOOTER.search(text, start)
     stop = footer.start() if footer else len(text)
     start = max((h.end() for h in headers if h.end() <= stop), default=0)
     if small_print := SMALL_PRINT.search(text, start, stop):
-        stop = small_print.start()  # the oldest files have it behind the book
+        stop = small_print.start()  # the oldest files have it after the book
     return text[start:stop]
 
 
-def tidy(lines: Iterable[str], credited: bool) -> list[str]:
-    """Paragraphs without illustration markers, transcriber's notes and, where a header stood in
-    front of them (`credited`), the names of who produced the file."""
+def clean(lines: Iterable[str], credited: bool) -> list[str]:
+    """Paragraphs without illustration markers and transcriber's notes, and, if a header came before
+    them (`credited`), without the credits of the file's producers."""
     text = ILLUSTRATION.sub("", "\n".join(lines))
     kept: list[str] = []
     note = False  # the paragraph before was the heading of a note
@@ -74,8 +74,8 @@ def tidy(lines: Iterable[str], credited: bool) -> list[str]:
         if not line or (credited and not kept and CREDIT.match(line)):
             continue
         heading, note = note, False
-        if found := NOTE.match(line):
-            note = found.end() == len(line)
+        if match := NOTE.match(line):
+            note = match.end() == len(line)
         elif not heading:
             kept.append(line)
     return kept

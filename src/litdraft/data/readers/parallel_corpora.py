@@ -1,4 +1,4 @@
-"""Local parallel text: files whose lines, or whose rows, translate each other."""
+"""Local parallel text: files whose lines or rows are translations of each other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from litdraft.data.readers.tables import open_table
 from litdraft.data.readers.text_files import Paths, files_of, read_text
 from litdraft.errors import UserError
 
-# The name, then how file endings and columns spell it; the first spelling is the hub's.
+# Language name to the codes in file endings and columns; the hub uses the first.
 LANGUAGES: dict[str, tuple[str, ...]] = {
     "German": ("de", "deu", "ger"),
     "English": ("en", "eng"),
@@ -24,8 +24,8 @@ LANGUAGES: dict[str, tuple[str, ...]] = {
 TABLES = (".tsv", ".parquet", ".jsonl")
 
 
-def spellings(language: str) -> tuple[str, ...]:
-    """Every known spelling of a language's code, the two-letter one first."""
+def language_codes(language: str) -> tuple[str, ...]:
+    """Every known code of a language, the two-letter one first."""
     known = (codes for codes in LANGUAGES.values() if language in codes)
     return next(known, (language,))
 
@@ -36,30 +36,30 @@ def language_name(language: str) -> str:
 
 
 def find_bitexts(path: Paths | Mapping[str, Any], source: str, target: str) -> list[Files]:
-    """The texts that files make, in order of their names: each the source's and the target's file,
-    or one table. Nothing is read.
+    """The texts, ordered by file name: each has a source and a target file, or is one table. No
+    file is read.
 
-    path: a file, a folder, a list of those, or {language: file or list of files}. Files pair up by
-    folder and stem. UserError if a file has no partner or no known ending.
+    path: a file, a folder, a list of those, or {language: file or list of files}. Files with the
+    same folder and stem are a pair. UserError if a file has no partner or no known ending.
     """
     if isinstance(path, Mapping):
         return _mapped(path, source, target)
-    codes = {f".{code}": side for side in (source, target) for code in spellings(side)}
-    found: dict[Path, dict[str, Path]] = {}
+    codes = {f".{code}": side for side in (source, target) for code in language_codes(side)}
+    texts: dict[Path, dict[str, Path]] = {}
     for file in dict.fromkeys(files_of(path, (*codes, *TABLES))):
         if file.suffix in TABLES:
-            found[file] = {"table": file}
+            texts[file] = {"table": file}
         elif file.suffix in codes:
-            sides = found.setdefault(file.with_suffix(""), {})
+            sides = texts.setdefault(file.with_suffix(""), {})
             other = sides.setdefault(codes[file.suffix], file)
             if other != file:
-                raise UserError(f"{other} and {file} are the same side of one text: give one")
+                raise UserError(f"{other} and {file} are the same side of one text: give only one")
         else:
             raise UserError(
-                f"{file} does not say its language: give {', '.join((*codes, *TABLES))} files, "
+                f"{file} has no language in its name: give {', '.join((*codes, *TABLES))} files, "
                 f"or data.path={{{source}: FILE, {target}: FILE}}"
             )
-    return [_bitext(sides, source, target) for sides in found.values()]
+    return [_bitext(sides, source, target) for sides in texts.values()]
 
 
 def read_bitext(files: Files, source: str, target: str) -> list[Pair]:
@@ -75,7 +75,7 @@ def _bitext(sides: dict[str, Path], source: str, target: str) -> Files:
         return (sides["table"],)
     for here, there in ((source, target), (target, source)):
         if there not in sides:
-            partners = " or ".join(f"{sides[here].stem}.{code}" for code in spellings(there))
+            partners = " or ".join(f"{sides[here].stem}.{code}" for code in language_codes(there))
             raise UserError(
                 f"{sides[here]} has no partner: expected {partners} beside it; "
                 f"add it, or give data.path={{{source}: FILE, {target}: FILE}}"
@@ -84,7 +84,7 @@ def _bitext(sides: dict[str, Path], source: str, target: str) -> Files:
 
 
 def _mapped(path: Mapping[str, Any], source: str, target: str) -> list[Files]:
-    sides = {spellings(str(code))[0]: files for code, files in path.items()}
+    sides = {language_codes(str(code))[0]: files for code, files in path.items()}
     if set(sides) != {source, target}:
         raise UserError(
             f"data.path names the languages {', '.join(map(str, path))}, but "
@@ -100,7 +100,7 @@ def _mapped(path: Mapping[str, Any], source: str, target: str) -> list[Files]:
 
 
 def _lines(file: Path) -> list[str]:
-    # Not splitlines, which also breaks at rarer characters that stand inside a sentence.
+    # Not splitlines, which also breaks at rare characters inside a sentence.
     return read_text(file).removesuffix("\n").split("\n")
 
 
@@ -109,14 +109,14 @@ def _aligned(source: Path, target: Path) -> Iterator[Pair]:
     if len(sources) != len(targets):
         raise UserError(
             f"{source} has {len(sources)} lines, but {target} has {len(targets)}: "
-            "give files of which each line translates the other's"
+            "give files in which each line translates the same line of the other"
         )
     for line, (first, second) in enumerate(zip(sources, targets, strict=True), 1):
         yield Pair(first, second, f"{source}, line {line}")
 
 
 def _columns(file: Path, source: str, target: str) -> Iterator[Pair]:
-    """Source and target, or as a first line with both languages' codes says."""
+    """Columns are source and target, or in the order of a first line with both language codes."""
     order = [0, 1]
     for line, text in enumerate(_lines(file), 1):
         row = text.split("\t")
@@ -125,7 +125,7 @@ def _columns(file: Path, source: str, target: str) -> Iterator[Pair]:
                 f"{file}, line {line} has {len(row)} columns, but two are expected: "
                 f"give {source} and {target} with one tab between them"
             )
-        codes = [spellings(name.strip().lower())[0] for name in row]
+        codes = [language_codes(name.strip().lower())[0] for name in row]
         if line == 1 and set(codes) == {source, target}:
             order = [codes.index(source), codes.index(target)]
         else:
@@ -134,14 +134,14 @@ def _columns(file: Path, source: str, target: str) -> Iterator[Pair]:
 
 def _translations(file: Path, source: str, target: str) -> Iterator[Pair]:
     for line, row in enumerate(open_table(file, ["translation"]), 1):
-        texts, place = row["translation"], f"{file}, line {line}"
+        texts, location = row["translation"], f"{file}, line {line}"
         if not isinstance(texts, Mapping):
-            raise UserError(f"{place}: translation is no {{language: text}}: give one")
-        found = {spellings(code)[0]: text for code, text in texts.items()}
-        sides = found.get(source), found.get(target)
+            raise UserError(f"{location}: translation is not {{language: text}}: fix it")
+        by_language = {language_codes(code)[0]: text for code, text in texts.items()}
+        sides = by_language.get(source), by_language.get(target)
         if not (isinstance(sides[0], str) and isinstance(sides[1], str)):
             raise UserError(
-                f"{place}: translation holds {', '.join(texts)}, but texts in {source} and "
-                f"{target} are needed: set data.source and data.target to languages that it has"
+                f"{location}: translation has {', '.join(texts)}, but texts in {source} and "
+                f"{target} are needed: set data.source and data.target to languages in the file"
             )
-        yield Pair(sides[0], sides[1], place)
+        yield Pair(sides[0], sides[1], location)

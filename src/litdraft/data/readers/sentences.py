@@ -1,4 +1,4 @@
-"""Paragraphs of books as runs of sentences that can be read alone."""
+"""Runs of sentences from the paragraphs of books."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from litdraft.tokenizers.abbreviations import INITIALS, WORDS
 
-# What the maker of a book chose, and nobody could restore.
+# Typographic variants that a model could not restore from the words.
 STRAIGHT = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "`": "'", "_": None})
 DASHES = re.compile(r"--+|[–―]")
 # Where a sentence may end and the next begin.
@@ -20,60 +20,60 @@ WHOLE = re.compile(r"[\"'(]*[A-Z].*[.!?][\"')]*")
 HEADING = re.compile(
     r"(?:chapter|book|part|volume|letter|stave|act|scene) (?:\d+|[ivxlc]+)\b", re.I
 )
-SHOUTED = re.compile(r"[A-Z]{2}")
-STRANGE = re.compile(r"[^\w\s.,;:!?\"'()&—-]")
-# A quotation between single marks, and half of one. An 'em looks like a beginning, and counts as
-# one; the others' is no end, because no stop or comma stands before its mark.
+CAPITALS = re.compile(r"[A-Z]{2}")
+UNUSUAL = re.compile(r"[^\w\s.,;:!?\"'()&—-]")
+# A quotation in single marks, and half of one. 'em counts as a beginning; others' does not count as
+# an end, because there is no full stop or comma before its mark.
 SINGLE = re.compile(r"(?<!\w)'(?=\w).*?(?<=[.,;:!?—])'(?!\w)")
 SINGLE_END = re.compile(r"(?<!\w)'(?=\w)|(?<=[.,;:!?—])'(?!\w)")
 WORD = re.compile(r"\w+(?:['-]\w+)*")
 
 
 class Sentence(NamedTuple):
-    """quoted: it begins inside of a quotation."""
+    """quoted: it begins inside a quotation."""
 
     text: str
     words: int
     quoted: bool
 
     @property
-    def fair(self) -> bool:
-        """A whole sentence of nothing but words, none of which shouts: headings do, and the
-        beginnings of chapters."""
-        odd = SHOUTED.search(self.text) or STRANGE.search(self.text)
+    def clean(self) -> bool:
+        """A whole sentence of ordinary words, without words in capitals, which headings and the
+        beginnings of chapters have."""
+        odd = CAPITALS.search(self.text) or UNUSUAL.search(self.text)
         return odd is None and WHOLE.fullmatch(self.text) is not None
 
 
-def lowered(text: str) -> str:
-    """Its words in lower case and nothing else. A hyphen or an apostrophe inside a word is how that
-    is spelled, and stays."""
+def lower_words(text: str) -> str:
+    """The words in lower case, without punctuation. A hyphen or an apostrophe inside a word
+    stays."""
     return " ".join(WORD.findall(text.lower()))
 
 
 def runs(paragraph: str, least: int, most: int, random: Random) -> Iterator[str]:
-    """Neighbouring sentences with `least` to `most` words, as many as `random` draws; none is in
-    two runs. What is in none: a sentence that is not `fair` or is too long, and a run of which a
-    quotation leaves a mark out."""
+    """Runs of neighbouring sentences with `least` to `most` words; `random` draws how many. No
+    sentence is in two runs. Sentences that are not `clean` or too long are in none, and runs with
+    half a quotation are dropped."""
     if HEADING.match(paragraph):
         return
     run: list[Sentence] = []
-    wanted = random.randint(least, most)
+    goal = random.randint(least, most)
     for sentence in sentences(paragraph):
-        if not sentence.fair or _words(run) + sentence.words > most:
+        if not sentence.clean or _words(run) + sentence.words > most:
             yield from _text(run, least)
             run = []
-        if not sentence.fair or sentence.words > most:
+        if not sentence.clean or sentence.words > most:
             continue
         run.append(sentence)
-        if _words(run) >= wanted and _balanced(run):
+        if _words(run) >= goal and _balanced(run):
             yield from _text(run, least)
-            run, wanted = [], random.randint(least, most)
+            run, goal = [], random.randint(least, most)
     yield from _text(run, least)
 
 
 class Disorder(NamedTuple):
-    """Shares of windows whose words come in any order, and are drawn again and again: an order that
-    nothing tells but they themselves, and words that do not tell where they stand."""
+    """Fractions of windows whose words are shuffled, and whose words are drawn with replacement.
+    Their order cannot be predicted, only copied."""
 
     shuffled: float = 0.0
     repeated: float = 0.0
@@ -82,28 +82,28 @@ class Disorder(NamedTuple):
 def windows(
     paragraphs: Sequence[str], count: int, least: int, most: int, disorder: Disorder, random: Random
 ) -> Iterator[str]:
-    """So many stretches of `least` to `most` neighbouring words, wherever they begin and end."""
-    fair = (" ".join(s.text for s in sentences(p) if s.fair) for p in paragraphs)
-    texts = [words for words in map(str.split, fair) if len(words) >= least]
+    """`count` stretches of `least` to `most` neighbouring words that begin and end anywhere."""
+    clean = (" ".join(s.text for s in sentences(p) if s.clean) for p in paragraphs)
+    texts = [words for words in map(str.split, clean) if len(words) >= least]
     weights = list(accumulate(map(len, texts)))
     for words in random.choices(texts, cum_weights=weights, k=count) if texts else ():
         begin = random.randint(0, len(words) - least)
         some = words[begin : begin + random.randint(least, most)]
-        fate = random.random()
-        if fate < disorder.shuffled:
+        draw = random.random()
+        if draw < disorder.shuffled:
             random.shuffle(some)
-        elif fate < disorder.shuffled + disorder.repeated:
+        elif draw < disorder.shuffled + disorder.repeated:
             some = random.choices(some, k=len(some))
         yield " ".join(some)
 
 
 def sentences(paragraph: str) -> Iterator[Sentence]:
-    """All of a paragraph, spaces, quotation marks and dashes made the same: single marks become
-    double ones where the paragraph has none of those. A sentence does not end behind an
-    abbreviation, nor before a small letter."""
+    """All sentences of a paragraph, with uniform spaces, quotation marks and dashes: single marks
+    become double ones if the paragraph has no double ones. A sentence does not end after an
+    abbreviation, or before a small letter."""
     text = " ".join(DASHES.sub("—", paragraph.translate(STRAIGHT)).split())
     if '"' not in text:
-        text = SINGLE.sub(lambda found: f'"{found[0][1:-1]}"', text)
+        text = SINGLE.sub(lambda match: f'"{match[0][1:-1]}"', text)
     begin, quoted = 0, False
     ends = [border.end() for border in BORDER.finditer(text)]
     for end in [*ends, len(text)]:
@@ -119,7 +119,7 @@ def _words(run: list[Sentence]) -> int:
 
 
 def _balanced(run: list[Sentence]) -> bool:
-    """Whether all quotations begin and end in it; or it is a part of one, and has no mark."""
+    """Whether all quotations begin and end in the run, or it is inside one and has no mark."""
     text = _joined(run)
     marks = text.count('"')
     pairs = marks == 0 or (marks % 2 == 0 and not run[0].quoted)

@@ -1,4 +1,4 @@
-"""Pairs of texts by split: the hub's own splits, or local files dealt out by their names."""
+"""Pairs of texts by split: the hub's own splits, or local files assigned by their names."""
 
 from __future__ import annotations
 
@@ -8,62 +8,65 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from litdraft.data.readers.detokenize import LOOKED_AT, folded
+from litdraft.data.readers.detokenize import SAMPLE_LINES, folded
 from litdraft.data.readers.tables import filled_rows, open_hub
 from litdraft.data.readers.text_files import stamp
 from litdraft.data.sources.examples import Split
 from litdraft.errors import UserError
 
 HUB_SPLITS: dict[Split, str] = {"training": "train", "validation": "validation", "test": "test"}
-SPOKEN = 100_000
+MAX_TEXT_PAIRS = 100_000  # pairs that `Pairs.texts` gives at most
 
 Files = tuple[Path, ...]
-Parts = str | Sequence[str] | None
+NameParts = str | Sequence[str] | None  # parts of file names
 
 
 class Pair(NamedTuple):
-    """A text, what answers it, and where they stand."""
+    """A source text, its target text, and their file and line."""
 
     source: str
     target: str
-    place: str
+    location: str
 
 
-Mender = Callable[[list[Pair]], Callable[[Pair], Pair]]
+# From the first pairs of a split to a function that cleans each pair.
+Cleaner = Callable[[list[Pair]], Callable[[Pair], Pair]]
 
 
 class Pairs(NamedTuple):
-    """Pairs by number, each made when `at` asks for it."""
+    """Pairs by index; `get` makes each one."""
 
     numbers: Sequence[int]
-    at: Callable[[int], Pair]
+    get: Callable[[int], Pair]
 
     def texts(self) -> Iterator[str]:
-        """Both sides of up to SPOKEN pairs, spread evenly: what a tokenizer may be trained on."""
-        for number in self.numbers[:: -(-len(self.numbers) // SPOKEN) or 1]:
-            pair = self.at(number)
+        """Both sides of up to MAX_TEXT_PAIRS pairs, spread evenly; a tokenizer may be trained on
+        them."""
+        for number in self.numbers[:: -(-len(self.numbers) // MAX_TEXT_PAIRS) or 1]:
+            pair = self.get(number)
             yield pair.source
             yield pair.target
 
 
 def filled(pairs: Iterable[Pair]) -> list[Pair]:
-    """Without the spaces at their ends, and without those that are then empty on a side."""
-    bare = (Pair(source.strip(), target.strip(), place) for source, target, place in pairs)
-    return [pair for pair in bare if pair.source and pair.target]
+    """Pairs stripped of outer spaces, without those that are then empty on a side."""
+    stripped = (
+        Pair(source.strip(), target.strip(), location) for source, target, location in pairs
+    )
+    return [pair for pair in stripped if pair.source and pair.target]
 
 
 @dataclass(frozen=True)
 class Hub:
-    """Pairs from two columns of a data set, less those empty on a side. `mender` makes, of the
-    first pairs of a split, what mends each."""
+    """Pairs from two columns of a data set, without those empty on a side."""
 
     name: str
     config: str
     columns: tuple[str, str]
-    mender: Mender = lambda first: lambda pair: pair
+    cleaner: Cleaner = lambda first: lambda pair: pair
 
     @property
-    def apart(self) -> frozenset[Split]:
+    def own_splits(self) -> frozenset[Split]:
         return frozenset({"validation", "test"})
 
     def stamps(self) -> dict[Split, Any]:
@@ -77,54 +80,54 @@ class Hub:
         table = self._table(split)
         rows = filled_rows(table, self.columns)
 
-        def at(row: int) -> Pair:
-            cells, place = table[row], f"{self.name}, {HUB_SPLITS[split]}, row {row + 1}"
+        def get(row: int) -> Pair:
+            cells, location = table[row], f"{self.name}, {HUB_SPLITS[split]}, row {row + 1}"
             source, target = (cells[column].strip() for column in self.columns)
-            return Pair(source, target, place)
+            return Pair(source, target, location)
 
-        mend = self.mender([at(row) for row in rows[:LOOKED_AT]])
-        return Pairs(rows, lambda row: mend(at(row)))
+        clean = self.cleaner([get(row) for row in rows[:SAMPLE_LINES]])
+        return Pairs(rows, lambda row: clean(get(row)))
 
 
 class Local:
     """Pairs of local texts, each of one file or more.
 
-    Texts with a part of `validation` or `test` in a file's name are held out, and all others are
-    training text, less the pairs of which one of the first `sides` sides also stands, by its
-    letters and digits, in held-out text. `read` gives a text's pairs.
+    Texts with a part of `validation` or `test` in a file's name are held out; all others are
+    training text. A training pair is dropped if one of its first `compared_sides` sides, compared
+    by letters and digits, is also in held-out text. `read` returns a text's pairs.
     """
 
     def __init__(
         self,
         texts: Sequence[Files],
         read: Callable[[Files], list[Pair]],
-        validation: Parts,
-        test: Parts,
-        encoder_decoder: int = 2,
+        validation: NameParts,
+        test: NameParts,
+        compared_sides: int = 2,
     ) -> None:
-        self.read, self.encoder_decoder = read, encoder_decoder
+        self.read, self.compared_sides = read, compared_sides
         self.parts: dict[Split, list[str]] = {"validation": _list(validation), "test": _list(test)}
         self.texts: dict[Split, list[Files]] = {"training": [], "validation": [], "test": []}
         for files in texts:
             self.texts[self._split_of(files)].append(files)
 
     @property
-    def apart(self) -> frozenset[Split]:
+    def own_splits(self) -> frozenset[Split]:
         return frozenset(split for split in self.parts if self.texts[split])
 
     def stamps(self) -> dict[Split, Any]:
-        """What changes when a file does, or its split."""
+        """Changes when a file or its split changes."""
         return {
             split: [[stamp(file) for file in files] for files in texts]
             for split, texts in self.texts.items()
         }
 
     def pairs(self, split: Split) -> Pairs:
-        """UserError if there are none."""
+        """The pairs of a split; UserError if there are none."""
         pairs = self._clean if split == "training" else self._read(split)
         if not pairs:
             raise UserError(
-                f"data.path holds no {split} pairs (held out by their names: {self.parts}): "
+                f"data.path has no {split} pairs (file names of held-out splits: {self.parts}): "
                 "give more files, or change data.validation or data.test"
             )
         return Pairs(range(len(pairs)), pairs.__getitem__)
@@ -136,24 +139,24 @@ class Local:
         return [p for p in pairs if not held_out or held_out.isdisjoint(self._keys(p))]
 
     def _keys(self, pair: Pair) -> list[tuple[int, str]]:
-        return [(side, folded(pair[side])) for side in range(self.encoder_decoder)]
+        return [(side, folded(pair[side])) for side in range(self.compared_sides)]
 
     def _read(self, split: Split) -> list[Pair]:
         return [pair for files in self.texts[split] for pair in self.read(files)]
 
     def _split_of(self, files: Files) -> Split:
-        claims: list[Split] = [
+        matches: list[Split] = [
             split
             for split, parts in self.parts.items()
             if any(part in file.name for part in parts for file in files)
         ]
-        if len(claims) > 1:
+        if len(matches) > 1:
             raise UserError(
-                f"{files[0]} is claimed by data.validation={self.parts['validation']} and by "
+                f"{files[0]} matches both data.validation={self.parts['validation']} and "
                 f"data.test={self.parts['test']}: give them different parts of file names"
             )
-        return claims[0] if claims else "training"
+        return matches[0] if matches else "training"
 
 
-def _list(parts: Parts) -> list[str]:
+def _list(parts: NameParts) -> list[str]:
     return [part for part in ([parts] if isinstance(parts, str) else parts or ()) if part]

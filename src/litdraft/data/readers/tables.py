@@ -27,7 +27,7 @@ def open_table(file: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
     UserError if it is broken or empty, or lacks a column.
     """
     if file.suffix not in ENDINGS:
-        raise UserError(f"{file} is no table: give {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}")
+        raise UserError(f"{file} is not a table: give {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}")
     read = {".parquet": _parquet, ".jsonl": _jsonl}.get(file.suffix, _csv)
     rows = list(read(file, columns))
     if not rows:
@@ -36,11 +36,11 @@ def open_table(file: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def open_hub(name: str, config: str, split: str, columns: Sequence[str]) -> Any:
-    """One split of a data set, memory-mapped: a name on the hub, or a folder laid out like one.
-    "a.b" is the column of what stands under b in column a.
+    """One split of a data set, memory-mapped: a name on the hub, or a folder with the same layout.
+    The column "a.b" is the field b of the column a.
 
-    No code from the hub runs. UserError if it cannot be reached or opened, or lacks a column or
-    its text.
+    No code from the hub runs. UserError if the data set cannot be reached or opened, or lacks a
+    text column.
     """
     try:
         with _quiet():
@@ -55,17 +55,17 @@ def open_hub(name: str, config: str, split: str, columns: Sequence[str]) -> Any:
             f"{name}: split {split!r} of {config!r} cannot be opened ({_first_line(error)}): "
             "give data.hub another data set, or data.path=... local files"
         ) from error
-    kinds = {key: getattr(kind, "dtype", "") for key, kind in table.features.items()}
-    texts = [key for key, kind in kinds.items() if kind in ("string", "large_string")]
-    _check_columns(f"{name} ({config}), of text,", texts, columns)
+    dtypes = {key: getattr(column, "dtype", "") for key, column in table.features.items()}
+    texts = [key for key, dtype in dtypes.items() if dtype in ("string", "large_string")]
+    _check_columns(f"{name} ({config})", texts, columns, "text columns")
     return table
 
 
 def filled_rows(table: Any, columns: Sequence[str]) -> list[int]:
-    """The numbers of a hub table's rows with more than spaces in each of these columns."""
+    """The indices of a hub table's rows with a non-blank text in each of these columns."""
     filled = np.ones(len(table), dtype=bool)
     for column in columns:
-        # Row by row, the millions of WMT14 would take minutes.
+        # One call for all rows: the millions of WMT14 would take minutes row by row.
         words = pyarrow.compute.match_substring_regex(table.data.column(column), r"[^\s\pZ]")
         filled &= words.fill_null(False).to_numpy()
     rows: list[int] = np.flatnonzero(filled).tolist()
@@ -79,24 +79,24 @@ def _csv(file: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     try:
         names = next(reader)
         _check_columns(str(file), names, columns)
-        places = {column: names.index(column) for column in columns}
+        indices = {column: names.index(column) for column in columns}
         for row in reader:
             if row and len(row) != len(names):
                 raise UserError(
                     f"{file}, line {reader.line_num}: {len(row)} fields, but the header names "
-                    f"{len(names)}: mend the line (a field with a comma or newline needs quotes)"
+                    f"{len(names)}: fix the line (a field with a comma or newline needs quotes)"
                 )
             if row:
-                yield {column: row[place] for column, place in places.items()}
+                yield {column: row[index] for column, index in indices.items()}
     except csv.Error as error:
         raise UserError(
-            f"{file}, line {reader.line_num} is broken ({error}): mend its quotes"
+            f"{file}, line {reader.line_num} is broken ({error}): fix its quotes"
         ) from error
 
 
 def _jsonl(file: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    for place, row in json_lines(file):
-        _check_columns(place, list(row), columns)
+    for location, row in json_lines(file):
+        _check_columns(location, list(row), columns)
         yield {column: row[column] for column in columns}
 
 
@@ -112,10 +112,12 @@ def _parquet(file: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
     return rows
 
 
-def _check_columns(place: str, names: Sequence[str], columns: Sequence[str]) -> None:
+def _check_columns(
+    location: str, names: Sequence[str], columns: Sequence[str], what: str = "columns"
+) -> None:
     if missing := [column for column in columns if column not in names]:
         raise UserError(
-            f"{place} has the columns {', '.join(names)}, but {', '.join(missing)} is needed: "
+            f"{location} has the {what} {', '.join(names)}, but {', '.join(missing)} is needed: "
             "rename a column or give another file"
         )
 
@@ -126,7 +128,7 @@ def _first_line(error: Exception) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The library's progress bars off, and back as they were."""
+    """Switch the library's progress bars off for a while."""
     shown = datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:

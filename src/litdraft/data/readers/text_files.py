@@ -1,4 +1,4 @@
-"""Reading files of text: each complaint names the file, and what to give instead."""
+"""Reading text files; each error names the file and what to give instead."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ Paths = str | Path | Sequence[str | Path]
 
 
 def files_of(paths: Paths, endings: Sequence[str], key: str = "data.path") -> list[Path]:
-    """The files that a path, or a list of paths, names; of a folder (any depth) those with one of
-    these endings, in order of their names. UserError if there is none."""
+    """The files of a path or a list of paths; of a folder (any depth) those with one of these
+    endings, sorted by name. UserError if there are none."""
     if isinstance(paths, str | Path):
         paths = [paths]
-    found: list[Path] = []
-    for place in (Path(path).expanduser() for path in paths):
-        if not place.exists():
-            raise UserError(f"{place} does not exist: give {key} a file or folder that does")
-        inside = sorted(f for f in place.rglob("*") if f.suffix in endings and f.is_file())
-        if place.is_dir() and not inside:
-            raise UserError(f"{place} holds no {' or '.join(endings)} file: give {key} another")
-        found += inside if place.is_dir() else [place]
-    return found
+    files: list[Path] = []
+    for path in (Path(path).expanduser() for path in paths):
+        if not path.exists():
+            raise UserError(f"{path} does not exist: give {key} a file or folder that does")
+        inside = sorted(f for f in path.rglob("*") if f.suffix in endings and f.is_file())
+        if path.is_dir() and not inside:
+            raise UserError(f"{path} has no {' or '.join(endings)} file: give {key} another")
+        files += inside if path.is_dir() else [path]
+    return files
 
 
 def read_text(path: Path) -> str:
@@ -50,27 +50,27 @@ def read_text(path: Path) -> str:
 
 
 def stamp(path: Path) -> list[Any]:
-    """What changes when a file does, without reading it."""
+    """Changes when a file changes; the file is not read."""
     facts = path.stat()
     return [path.name, facts.st_size, facts.st_mtime_ns]
 
 
 def json_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Where it stands and its object, of every line that is not blank; UserError if it has none."""
+    """Location and JSON object of every non-blank line; UserError if a line is not an object."""
     for number, line in enumerate(read_text(file).split("\n"), 1):
         if not line.strip():
             continue
-        place = f"{file}, line {number}"
+        location = f"{file}, line {number}"
         try:
             row = json.loads(line)
-            if "\\ud" in line.lower():  # half a surrogate pair passes json, but no tokenizer
+            if "\\ud" in line.lower():  # json accepts half a surrogate pair, tokenizers do not
                 json.dumps(row, ensure_ascii=False).encode()
         except (ValueError, RecursionError) as error:
             raise UserError(
-                f"{place} is not JSON ({error}): give one JSON object a line"
+                f"{location} is not JSON ({error}): give one JSON object per line"
             ) from error
         if not isinstance(row, dict):
             raise UserError(
-                f"{place} is no JSON object, but {type(row).__name__}: give one JSON object a line"
+                f"{location} has {type(row).__name__}, not a JSON object: give one object per line"
             )
-        yield place, row
+        yield location, row

@@ -1,4 +1,4 @@
-"""Titles of books: which are the same, and which split each one is in."""
+"""Titles of books: which are equal, and which split each belongs to."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from litdraft.data.sources.examples import Split
 from litdraft.errors import UserError
 
-Titles = str | int | Sequence[str | int]  # a number where a title is one: 1984
+Titles = str | int | Sequence[str | int]  # a number for a title like 1984
 
 
 def normalized(title: str) -> str:
-    """Two titles of one book are equal in this form: no subtitle, article, case, punctuation."""
+    """Equal for two titles of one book: without subtitle, article, case and punctuation."""
     main = re.split(r"[;:]|,\s+or\b", title.casefold().strip(" ;:"), maxsplit=1)[0]
     words = re.sub(r"[\W_]+", " ", main).split()
     if len(words) > 1 and words[0] in ("the", "a", "an"):
@@ -21,7 +21,7 @@ def normalized(title: str) -> str:
     return " ".join(words) or title.casefold().strip()
 
 
-def listed(titles: Titles | None) -> list[str] | None:
+def as_list(titles: Titles | None) -> list[str] | None:
     if titles is None:
         return None
     return [str(t) for t in ([titles] if isinstance(titles, str | int) else titles)]
@@ -30,9 +30,9 @@ def listed(titles: Titles | None) -> list[str] | None:
 def split_titles(
     titles: Mapping[str, str], named: Mapping[Split, list[str] | None], seed: int
 ) -> dict[str, Split]:
-    """The split of each normalized title: as named, or one that the seed chooses where no list
-    names any, and training for the rest. UserError if a named title is not there, is named twice,
-    or no title is left for a split."""
+    """The split of each normalized title: as named; the seed chooses one title for a held-out split
+    that names none; the rest is training. UserError if a named title does not exist or is named
+    twice, or if no title is left for a split."""
     chosen = {split: _matches(split, parts, titles) for split, parts in named.items()}
     taken = [key for keys in chosen.values() for key in keys]
     if both := sorted(titles[key] for key in taken if taken.count(key) > 1):
@@ -42,8 +42,8 @@ def split_titles(
     missing = [split for split in chosen if not chosen[split]]
     if len(titles) - len(taken) <= len(missing):
         raise UserError(
-            f"data.path holds too few titles ({'; '.join(titles.values())}): training, "
-            "data.validation and data.test need at least one each that no other has; add books, "
+            f"data.path has too few titles ({'; '.join(titles.values())}): training, "
+            "data.validation and data.test need at least one title each; add books, "
             "name fewer titles, or use data=text"
         )
     generator = random.Random(seed)
@@ -56,17 +56,17 @@ def split_titles(
 
 
 def _matches(split: str, parts: list[str] | None, titles: Mapping[str, str]) -> set[str]:
-    """The normalized titles that parts of them name; none if the seed is to choose."""
+    """The normalized titles that contain one of these parts; none if the seed chooses."""
     if parts is None:
         return set()
     known = f"give null, or titles from these: {'; '.join(sorted(titles.values()))}"
     if not parts:
         raise UserError(f"data.{split} is an empty list: {known}")
-    found: set[str] = set()
+    matches: set[str] = set()
     for part in parts:
         form = normalized(part)
         here = {key for key in titles if form and form in key}
         if not here:
             raise UserError(f"data.{split} names {part!r}, but no book has that title: {known}")
-        found |= here
-    return found
+        matches |= here
+    return matches

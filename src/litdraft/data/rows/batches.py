@@ -1,4 +1,4 @@
-"""From rows to batches: in a fixed order, padded by length or packed, resumed where they ended."""
+"""From rows to batches: in a fixed order, with rows of similar length, resumable."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from litdraft.data.rows.rows import Row
 
-WINDOW = 16  # batches among which rows of similar length are sought
+WINDOW = 16  # batches whose rows are sorted by length together
 
 
 class Batch(NamedTuple):
-    """Right-padded rows; the first prompt_B tokens of each were given. See `rows.Row`."""
+    """Right-padded rows; the first prompt_B tokens of each are the prompt. See `rows.Row`."""
 
     tokens_BT: Tensor
     length_B: Tensor
     prompt_B: Tensor
     trained_BT: Tensor
     start_BT: Tensor | None = None
-    taught: dict[str, Tensor] | None = None
+    teacher_outputs: dict[str, Tensor] | None = None
 
 
 def collate(rows: Sequence[Row]) -> Batch:
-    """Pad on the right with zeros; nothing reads the padding."""
+    """Pad on the right with zeros; the padding is never read."""
     longest = max(len(row.tokens_T) for row in rows)
-    # Padding is a text of its own, or one short row would make its last text a long one.
+    # Padding counts as a separate text; otherwise it would extend a packed row's last text.
     starts = [
         F.pad(row.start_T, (0, longest - len(row.start_T)), value=len(row.start_T))
         for row in rows
         if row.start_T is not None
     ]
-    taught = [row.taught for row in rows if row.taught is not None]
+    teacher_outputs = [row.teacher_outputs for row in rows if row.teacher_outputs is not None]
     padded = {
-        name: pad_sequence([some[name] for some in taught], batch_first=True)
-        for name in (taught[0] if taught else ())
+        name: pad_sequence([some[name] for some in teacher_outputs], batch_first=True)
+        for name in (teacher_outputs[0] if teacher_outputs else ())
     }
     return Batch(
         pad_sequence([row.tokens_T for row in rows], batch_first=True),
@@ -52,11 +52,11 @@ def collate(rows: Sequence[Row]) -> Batch:
 
 
 class TrainingBatches(Sampler[list[int]]):
-    """One process's share of shuffled global batches, each of rows of similar length.
+    """This process's rows of shuffled global batches, each of rows of similar length.
 
-    The order depends on (seed, epoch) alone and a global batch is dealt out row by row, so N
-    processes together see what one would see. An incomplete last batch is left out, unless it is
-    the only one. The first `skip` batches are left out, where a run is taken up again.
+    The order depends only on (seed, epoch), and the processes take the rows of a global batch in
+    turn, so N processes together see what one would see. An incomplete last batch is left out,
+    unless it is the only one. A resumed run skips the first `skip` batches.
     """
 
     def __init__(
@@ -66,10 +66,10 @@ class TrainingBatches(Sampler[list[int]]):
         self.batch = min(batch, len(lengths_B))
         self.rank, self.world = rank, world
         self.epoch = self.skip = 0
-        self.sampler = self  # where Lightning looks for `set_epoch`
+        self.sampler = self  # Lightning looks here for `set_epoch`
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before every epoch, a resumed one included."""
+        """Called by Lightning before every epoch, including a resumed one."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -91,13 +91,13 @@ class TrainingBatches(Sampler[list[int]]):
         ]
         batches = torch.cat(sorted_).view(-1, self.batch)
         shuffled = batches[torch.randperm(len(batches), generator=generator)]
-        taken: list[list[int]] = shuffled.tolist()
-        return taken
+        order_lists: list[list[int]] = shuffled.tolist()
+        return order_lists
 
 
 class TrainingLoader(DataLoader[Any]):
-    """Begins an epoch behind the batches that were trained on: none, or, in a run that is taken up
-    inside an epoch, as many as `trained` says."""
+    """Starts an epoch after the batches that were already trained on. `trained()`: how many steps
+    the run has trained; more than 0 at the first epoch only in a resumed run."""
 
     def __init__(
         self, rows: Dataset[Row], batches: TrainingBatches, workers: int, trained: Callable[[], int]
@@ -106,12 +106,12 @@ class TrainingLoader(DataLoader[Any]):
         self.batches, self.trained = batches, trained
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        # Runs when the first batch is asked for: by then Lightning has told the epoch.
+        # Runs when the first batch is requested; Lightning has called `set_epoch` by then.
         self.batches.skip = self.trained() % len(self.batches)
         yield from super().__iter__()
 
     def state_dict(self) -> dict[str, int]:
-        """Nothing: what Lightning counts is enough, but without this it warns."""
+        """Empty: what Lightning counts is enough, but without this method it warns."""
         return {}
 
     def load_state_dict(self, state: dict[str, int]) -> None:

@@ -1,4 +1,4 @@
-"""Several short rows in one, so that no batch is padding."""
+"""Several short rows packed into one, so that batches need little padding."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from litdraft.data.rows.rows import Row
 
 
 class Packed(Dataset[Row]):
-    """Several short rows in one of at most `length` tokens: none reads another, see `start_T`."""
+    """Rows of at most `length` tokens, each made of several short ones that do not see each other
+    (see `Row.start_T`)."""
 
     def __init__(self, rows: Dataset[Row], lengths_B: Tensor, length: int) -> None:
         self.rows = rows
@@ -30,43 +31,43 @@ class Packed(Dataset[Row]):
         starts, first = [], 0
         for row in rows:
             starts.append(torch.full_like(row.tokens_T, first))
-            row.trained_T[0] = False  # the token behind another text's end is nobody's guess
+            row.trained_T[0] = False  # nothing predicts a text's first token from another text
             first += len(row.tokens_T)
         return Row(
             torch.cat([row.tokens_T for row in rows]),
             1,
             torch.cat([row.trained_T for row in rows]),
             torch.cat(starts),
-            _end_to_end([row.taught for row in rows if row.taught is not None]),
+            _concatenate([row.teacher_outputs for row in rows if row.teacher_outputs is not None]),
         )
 
 
-def _end_to_end(taught: list[dict[str, Tensor]]) -> dict[str, Tensor] | None:
-    """Rows of T - 1 entries each, the entry between two of them filled with zeros."""
-    if not taught:
+def _concatenate(teacher_outputs: list[dict[str, Tensor]]) -> dict[str, Tensor] | None:
+    """Concatenate rows of T - 1 entries each, with one entry of zeros between two rows."""
+    if not teacher_outputs:
         return None
-    gap = {name: torch.zeros_like(values[:1]) for name, values in taught[0].items()}
-    spread = [part for some in taught for part in (some, gap)][:-1]
+    gap = {name: torch.zeros_like(values[:1]) for name, values in teacher_outputs[0].items()}
+    spread = [part for some in teacher_outputs for part in (some, gap)][:-1]
     return {name: torch.cat([part[name] for part in spread]) for name in gap}
 
 
 def bins(lengths: Sequence[int], length: int) -> list[list[int]]:
-    """Rows put together until no more fit: longest first, into the fullest bin with room."""
-    full: list[list[int]] = []
-    with_room: dict[int, list[list[int]]] = {}
-    rooms: list[int] = []  # those of with_room that have a bin, ascending
+    """Which rows to pack together: longest first, each into the fullest bin with enough space."""
+    packed: list[list[int]] = []
+    by_space: dict[int, list[list[int]]] = {}
+    spaces: list[int] = []  # the keys of by_space that have a bin, ascending
     for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
-        at = bisect_left(rooms, lengths[row])
-        capacity = rooms[at] if at < len(rooms) else length
-        if at < len(rooms):
-            bin_ = with_room[capacity].pop()
-            if not with_room[capacity]:
-                del rooms[at]
+        index = bisect_left(spaces, lengths[row])
+        space = spaces[index] if index < len(spaces) else length
+        if index < len(spaces):
+            bin_ = by_space[space].pop()
+            if not by_space[space]:
+                del spaces[index]
         else:
-            full.append(bin_ := [])
+            packed.append(bin_ := [])
         bin_.append(row)
-        left = capacity - lengths[row]
-        if not with_room.setdefault(left, []):
-            insort(rooms, left)
-        with_room[left].append(bin_)
-    return full
+        left = space - lengths[row]
+        if not by_space.setdefault(left, []):
+            insort(spaces, left)
+        by_space[left].append(bin_)
+    return packed

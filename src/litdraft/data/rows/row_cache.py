@@ -1,4 +1,4 @@
-"""Encoded rows, kept on disk so that no text is tokenized twice."""
+"""Encoded rows cached on disk, so that no text is tokenized twice."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 from rich.console import Console
 
-from litdraft.data.continuations import key_of
+from litdraft.data.continuations import cache_key
+from litdraft.data.rows.arrow import Spans, write_tables
 from litdraft.data.rows.encoding import Cuts
-from litdraft.data.rows.rows import Rows, Spans, write
+from litdraft.data.rows.rows import Rows
 from litdraft.data.sources.base import Materials
-from litdraft.io import replacing, tidy
-from litdraft.tokenizers.load import Tokenizer
+from litdraft.io import remove_leftovers, replacing
+from litdraft.tokenizers.base import Tokenizer
 
-FORMAT = 2  # raise it when rows of the same text would come out otherwise
-SOME = 4096  # rows written at a time
+FORMAT = 2  # raise it when the same text is encoded differently than before
+ROWS_PER_TABLE = 4096  # rows written at a time
 
 
-class Kept(NamedTuple):
-    """One row to keep."""
+class EncodedRow(NamedTuple):
+    """One row, as it is cached."""
 
     tokens: list[int]
     prompt: int
@@ -32,49 +33,47 @@ class Kept(NamedTuple):
     reference: str | None = None
 
 
-def kept(materials: Materials, facts: Any, make: Callable[[], Iterator[Kept]]) -> Rows:
-    """What `make` yields, from the cache where the same facts and tokenizer made it before. One
-    process makes it, the others wait."""
-    told = {"format": FORMAT, "text": facts, "tokenizer": tokenizer_mark(materials.tokenizer)}
+def cached_rows(materials: Materials, facts: Any, make: Callable[[], Iterator[EncodedRow]]) -> Rows:
+    """The rows that `make` yields, from the cache if the same facts and tokenizer made them before.
+    One process makes them while the others wait."""
+    fingerprint = tokenizer_fingerprint(materials.tokenizer)
+    key = {"format": FORMAT, "text": facts, "tokenizer": fingerprint}
     if materials.encoder_decoder is not None:
-        told["encoder_decoder"] = asdict(materials.encoder_decoder)
-    path = materials.cache / "rows" / f"{key_of(told)}.arrow"
+        key["encoder_decoder"] = asdict(materials.encoder_decoder)
+    path = materials.cache / "rows" / f"{cache_key(key)}.arrow"
 
-    def once() -> None:
+    def encode_all() -> None:
         if Rows.load(path) is None:
-            tidy(path.parent)
+            remove_leftovers(path.parent)
             with replacing(path) as temporary:
-                write(temporary, _tables(make()))
+                write_tables(temporary, _tables(make()))
 
-    materials.share.once(once)
+    materials.distributed.run_once(encode_all)
     rows = Rows.load(path)
     assert rows is not None
     return rows
 
 
-def _tables(rows: Iterator[Kept]) -> Iterator[pa.Table]:
-    while some := list(islice(rows, SOME)):
+def _tables(rows: Iterator[EncodedRow]) -> Iterator[pa.Table]:
+    while some := list(islice(rows, ROWS_PER_TABLE)):
         tokens, prompts, spans, groups, references = zip(*some, strict=True)
         yield Rows.of(tokens, prompts, spans, groups, references).table[:]
 
 
-def tell_cuts(what: str, rows: int, cuts: Cuts, truncate: str) -> None:
-    """One line, if anything was cut."""
-    parts = [
-        f"{count:,} {told}"
-        for count, told in (
-            (cuts.prompts, f"prompts cut (data.truncate={truncate})"),
-            (cuts.responses, "responses cut at the end"),
-            (cuts.dropped, "rows left out, which have no response or none that fits"),
-        )
-        if count
-    ]
+def report_cuts(what: str, rows: int, cuts: Cuts, truncate: str) -> None:
+    """Print one line if anything was cut or left out."""
+    counts = (
+        (cuts.prompts, f"prompts cut (data.truncate={truncate})"),
+        (cuts.responses, "responses cut at the end"),
+        (cuts.dropped, "rows left out because they have no response, or none that fits"),
+    )
+    parts = [f"{count:,} {description}" for count, description in counts if count]
     if parts:
         console = Console(stderr=True, highlight=False, soft_wrap=True)
         console.print(f"{what}: {rows:,} rows; {', '.join(parts)}")
 
 
-def tokenizer_mark(tokenizer: Tokenizer) -> str:
-    """A hash of all that decides how texts are encoded."""
+def tokenizer_fingerprint(tokenizer: Tokenizer) -> str:
+    """A hash of everything that decides how texts are encoded."""
     facts = repr((tokenizer.bos, tokenizer.eos, tokenizer.template)).encode()
     return hashlib.sha256(facts + tokenizer.content()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Token rows of unequal length: kept in Arrow, in memory or mapped from a file."""
+"""Token rows of different lengths in an Arrow table, in memory or mapped from a file."""
 
 from __future__ import annotations
 
@@ -14,35 +14,33 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from litdraft.io import replacing
-
-FEATURES = datasets.Features(
-    {
-        "tokens": datasets.List(datasets.Value("int32")),
-        "prompt": datasets.Value("int32"),
-        "spans": datasets.List(datasets.Value("int32")),  # begin, end, begin, end, ...
-        "group": datasets.Value("string"),
-        "reference": datasets.Value("string"),  # null where there is none
-    }
+from litdraft.data.rows.arrow import (
+    FEATURES,
+    Spans,
+    flat_values,
+    row_lengths,
+    trained_mask,
+    write_tables,
 )
-Spans = list[int]
+from litdraft.io import replacing
 
 
 class Row(NamedTuple):
-    """tokens_T of which the first `prompt` are given when the row is continued; trained_T marks
-    the tokens that a drafter learns from. In a packed row start_T says where each token's own
-    text begins. `taught` is what a teacher's cache knows, one entry for each of the first T - 1."""
+    """tokens_T, of which the first `prompt` are the prompt; trained_T marks the tokens that the
+    loss covers. In a packed row start_T is the position where each token's own text begins.
+    `teacher_outputs`: stored outputs of the teacher, one entry for each of the first T - 1
+    tokens."""
 
     tokens_T: Tensor
     prompt: int
     trained_T: Tensor
     start_T: Tensor | None = None
-    taught: dict[str, Tensor] | None = None
+    teacher_outputs: dict[str, Tensor] | None = None
 
 
 class Rows(Dataset[Row]):
-    """Rows of a `datasets` table: tokens, the given part's length, the spans to train on, a group
-    that reports keep apart, and of a prompt the text that a response is judged by."""
+    """Rows of a `datasets` table: tokens, the prompt's length, the spans to train on, a group that
+    reports show separately, and for a prompt the reference text that a response is scored with."""
 
     def __init__(self, table: Any) -> None:
         self.table = table.with_format("arrow")
@@ -56,13 +54,13 @@ class Rows(Dataset[Row]):
         groups: Sequence[str] | None = None,
         references: Sequence[str | None] | None = None,
     ) -> Rows:
-        """By default the first token is given and all others are trained on; with `prompts`, all
-        behind the given part."""
-        given = [1] * len(rows) if prompts is None else list(prompts)
+        """By default the prompt is the first token, and everything after the prompt is trained
+        on."""
+        lengths = [1] * len(rows) if prompts is None else list(prompts)
         columns = {
             "tokens": [list(row) for row in rows],
-            "prompt": given,
-            "spans": [[g, len(row)] for g, row in zip(given, rows, strict=True)]
+            "prompt": lengths,
+            "spans": [[n, len(row)] for n, row in zip(lengths, rows, strict=True)]
             if spans is None
             else list(spans),
             "group": list(groups) if groups else [""] * len(rows),
@@ -71,7 +69,7 @@ class Rows(Dataset[Row]):
         return cls(datasets.Dataset.from_dict(columns, features=FEATURES))
 
     @classmethod
-    def joined(cls, parts: Iterable[Rows]) -> Rows:
+    def concatenate(cls, parts: Iterable[Rows]) -> Rows:
         return cls(datasets.concatenate_datasets([part.table for part in parts]))
 
     def __len__(self) -> int:
@@ -79,118 +77,91 @@ class Rows(Dataset[Row]):
 
     def __getitem__(self, index: int) -> Row:
         row = self.table[index]
-        tokens_T = torch.from_numpy(_values(row, "tokens").astype(np.int64))
+        tokens_T = torch.from_numpy(flat_values(row, "tokens").astype(np.int64))
         trained_T = torch.zeros(len(tokens_T), dtype=torch.bool)
-        ends = _values(row, "spans").tolist()
-        for begin, end in zip(ends[::2], ends[1::2], strict=True):
+        edges = flat_values(row, "spans").tolist()
+        for begin, end in zip(edges[::2], edges[1::2], strict=True):
             trained_T[begin:end] = True
         return Row(tokens_T, int(row["prompt"][0].as_py()), trained_T)
 
-    def named(self, group: str) -> Rows:
-        """The same rows, all of one group."""
-        table = pa.concat_tables(list(self._parts()))
+    def with_group(self, group: str) -> Rows:
+        """The same rows, all in one group."""
+        table = pa.concat_tables(list(self._tables()))
         column = pa.array([group] * len(self), pa.string())
-        place = table.schema.get_field_index("group")
-        return Rows(datasets.Dataset(table.set_column(place, "group", column)))
+        index = table.schema.get_field_index("group")
+        return Rows(datasets.Dataset(table.set_column(index, "group", column)))
 
     def select(self, indices: Iterable[int]) -> Rows:
         return Rows(self.table.select(indices))
 
     @property
     def lengths_B(self) -> Tensor:
-        columns = [len_ for part in self._parts() for len_ in _lengths(part)]
-        return torch.tensor(columns, dtype=torch.long)
+        lengths = [length for table in self._tables() for length in row_lengths(table)]
+        return torch.tensor(lengths, dtype=torch.long)
 
     @property
     def groups(self) -> list[str]:
-        return [group for part in self._parts() for group in part["group"].to_pylist()]
+        return self._column("group")
 
     @property
     def references(self) -> list[str | None]:
-        """What the data has behind each prompt; None where it has nothing to judge by."""
-        return [text for part in self._parts() for text in part["reference"].to_pylist()]
+        """The data's own response to each prompt; None if it has none."""
+        return self._column("reference")
 
-    def lists(self) -> list[list[int]]:
-        return [row for part in self._parts() for row in part["tokens"].to_pylist()]
+    def token_lists(self) -> list[list[int]]:
+        return self._column("tokens")
 
     def prompts(self) -> list[list[int]]:
-        """The given part of every row."""
-        given = [prompt for part in self._parts() for prompt in part["prompt"].to_pylist()]
-        return [row[:prompt] for row, prompt in zip(self.lists(), given, strict=True)]
+        """The prompt of every row."""
+        lengths = self._column("prompt")
+        return [row[:n] for row, n in zip(self.token_lists(), lengths, strict=True)]
 
     def counts_V(self, vocabulary: int) -> Tensor:
-        """How often each token stands where these rows are trained on."""
+        """How often each token occurs among the tokens that are trained on."""
         counts_V = torch.zeros(vocabulary, dtype=torch.long)
-        for part in self._parts():
-            tokens_n = torch.from_numpy(_values(part, "tokens").astype(np.int64))
-            tokens_n = tokens_n[torch.from_numpy(_trained(part))]
+        for table in self._tables():
+            tokens_n = torch.from_numpy(flat_values(table, "tokens").astype(np.int64))
+            tokens_n = tokens_n[torch.from_numpy(trained_mask(table))]
             counts_V += torch.bincount(tokens_n, minlength=vocabulary)
         return counts_V
 
-    def tokens(self) -> int:
+    def token_count(self) -> int:
         return int(self.lengths_B.sum())
 
-    def trained(self) -> int:
+    def trained_count(self) -> int:
         """How many tokens are trained on."""
-        ends = (_values(part, "spans").astype(np.int64) for part in self._parts())
-        return sum(int((some[1::2] - some[::2]).sum()) for some in ends)
+        edges = (flat_values(table, "spans").astype(np.int64) for table in self._tables())
+        return sum(int((some[1::2] - some[::2]).sum()) for some in edges)
 
     def fingerprint(self) -> str:
-        """A hash of what a target would read: equal texts, equal fingerprints."""
+        """A hash of all tokens: the same texts have the same fingerprint."""
         digest = hashlib.sha256()
-        for part in self._parts():
-            digest.update(np.asarray(_lengths(part), dtype=np.int64).tobytes())
-            digest.update(np.ascontiguousarray(_values(part, "tokens")).tobytes())
+        for table in self._tables():
+            digest.update(np.asarray(row_lengths(table), dtype=np.int64).tobytes())
+            digest.update(np.ascontiguousarray(flat_values(table, "tokens")).tobytes())
         return digest.hexdigest()[:16]
 
     def prompts_fingerprint(self) -> str:
-        """A hash of how many tokens of each row are given."""
-        given = [prompt for part in self._parts() for prompt in part["prompt"].to_pylist()]
-        return hashlib.sha256(np.asarray(given, dtype=np.int64).tobytes()).hexdigest()[:16]
+        """A hash of all prompt lengths."""
+        lengths = np.asarray(self._column("prompt"), dtype=np.int64)
+        return hashlib.sha256(lengths.tobytes()).hexdigest()[:16]
 
     def save(self, path: Path) -> None:
-        """An Arrow stream, in one piece and the same bytes for the same rows."""
+        """Write an Arrow stream at once; the same rows give the same bytes."""
         with replacing(path) as temporary:
-            write(temporary, self._parts())
+            write_tables(temporary, self._tables())
 
     @classmethod
     def load(cls, path: Path) -> Rows | None:
-        """What `save` wrote, mapped; None where there is no such file, or a damaged one."""
+        """Map what `save` wrote; None if there is no such file, or a damaged one."""
         try:
             return cls(datasets.Dataset.from_file(str(path)))
         except (OSError, pa.ArrowInvalid):
             return None
 
-    def _parts(self, size: int = 4096) -> Iterator[pa.Table]:
+    def _column(self, name: str) -> list[Any]:
+        return [value for table in self._tables() for value in table[name].to_pylist()]
+
+    def _tables(self, size: int = 4096) -> Iterator[pa.Table]:
         for first in range(0, len(self), size):
             yield self.table[first : min(first + size, len(self))]
-
-
-def write(path: Path, parts: Iterable[pa.Table]) -> None:
-    """Arrow tables of FEATURES, one behind the other."""
-    schema = FEATURES.arrow_schema
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as stream:
-        for part in parts:
-            stream.write_table(part.cast(schema).combine_chunks())
-
-
-def _values(part: pa.Table, column: str) -> Any:
-    """A list column's numbers, end to end."""
-    chunks = [chunk.flatten().to_numpy() for chunk in part[column].chunks]
-    return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
-
-
-def _trained(part: pa.Table) -> Any:
-    """Which of a part's tokens, end to end, stand in a span."""
-    lengths = np.asarray(_lengths(part))
-    pairs = np.asarray(pa.compute.list_value_length(part["spans"])) // 2
-    first = np.repeat(lengths.cumsum() - lengths, pairs)  # of each span's row
-    edges, spans = np.zeros(lengths.sum() + 1, np.int64), _values(part, "spans").astype(np.int64)
-    np.add.at(edges, first + spans[::2], 1)
-    np.add.at(edges, first + spans[1::2], -1)
-    return edges.cumsum()[:-1] > 0
-
-
-def _lengths(part: pa.Table) -> list[int]:
-    lengths: list[int] = pa.compute.list_value_length(part["tokens"]).to_pylist()
-    return lengths

@@ -1,56 +1,57 @@
-"""What the datamodule asks of every source: rows to train on, prompts held out from them."""
+"""What the datamodule needs from every source: rows to train on, and held-out prompts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from litdraft.data.continuations import Writer
-from litdraft.data.distributed import Share
+from litdraft.data.distributed import Distributed
 from litdraft.data.rows.rows import Rows
 from litdraft.data.sources.examples import Split
 from litdraft.errors import UserError
 from litdraft.protocols import EncoderDecoderLayout, TargetSpec
-from litdraft.tokenizers.load import Tokenizer
+from litdraft.tokenizers.base import Tokenizer
 
 
 @dataclass(frozen=True)
 class Materials:
-    """What a source works with: `cache` is where it may keep what it made of files. Without a
-    target there is no spec and no writer. `sides` says how rows are laid out for an
-    encoder-decoder; None for one that continues texts."""
+    """What a source makes rows with. `cache`: the folder for files that it derives. Without a
+    target there is no spec and no writer. `encoder_decoder`: how rows are laid out for an
+    encoder-decoder; None for a decoder-only model."""
 
     tokenizer: Tokenizer
     cache: Path
     spec: TargetSpec | None = None
     writer: Writer | None = None
-    share: Share = field(default_factory=Share)
+    distributed: Distributed = field(default_factory=Distributed)
     encoder_decoder: EncoderDecoderLayout | None = None
 
     @classmethod
     def of(cls, tokenizer: Tokenizer, writer: Writer) -> Materials:
-        """Those of the target that writes."""
+        """Everything taken from the writer and its target."""
         spec = writer.target.spec
-        return cls(tokenizer, writer.folder, spec, writer, writer.share, spec.encoder_decoder)
+        return cls(tokenizer, writer.folder, spec, writer, writer.distributed, spec.encoder_decoder)
 
-    def needed_writer(self, because: str) -> Writer:
-        """UserError where no target is there to write."""
+    def require_writer(self, user: str) -> Writer:
+        """The writer; UserError, which names the `user` of it, without a target."""
         if self.writer is None:
-            raise UserError(f"{because} needs a target that writes: choose one with target=")
+            raise UserError(f"{user} needs a target to generate text: choose one with target=")
         return self.writer
 
     @property
-    def reader(self) -> str:
-        """Who the rows are laid out for, in words."""
+    def model_name(self) -> str:
+        """The model that the rows are laid out for, as error messages call it."""
         return "the drafter" if self.spec is None else self.spec.name
 
-    def check_continues(self, data: str) -> None:
-        """UserError where rows have a source: `data` has none."""
+    def require_decoder_only(self, data: str) -> None:
+        """UserError for an encoder-decoder, because this `data` has no source text."""
         if self.encoder_decoder is not None:
             raise UserError(
-                f"data={data} continues texts, but {self.reader} reads a source: use "
-                "data=restoration, wmt14, cnn_dailymail, spec_bench or jsonl"
+                f"data={data} has texts to continue, but {self.model_name} is an encoder-decoder "
+                "and needs a source: use data=restoration, wmt14, cnn_dailymail, spec_bench or "
+                "jsonl"
             )
 
     def check_length(self, length: int) -> None:
@@ -62,12 +63,14 @@ class Materials:
             )
 
 
+@runtime_checkable
 class Source(Protocol):
-    """One kind of rows. No two splits share a row."""
+    """One kind of data. No two splits share a row."""
 
     def training(self, materials: Materials) -> Rows: ...
 
     def held_out(self, materials: Materials, split: Split, count: int, capacity: int) -> Rows:
-        """`count` rows (fewer where there are not so many), groups in turn; of each, prompt_B
-        tokens are given, and the context has room for `room` tokens behind those. A row that is
-        a prompt alone has the text's own response, if there is one, as its reference."""
+        """`count` rows (fewer if there are not enough), taking the groups in turn. The first
+        prompt_B tokens of a row are its prompt, and the target's context has space for `capacity`
+        tokens after them. A row that is only a prompt has the text's own response, if there is
+        one, as its reference."""

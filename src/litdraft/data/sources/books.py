@@ -1,4 +1,4 @@
-"""Books kept apart by title: what is tested on is never a book that was trained on."""
+"""Books split by title: no book is in both the training and a held-out split."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 from litdraft.data.readers.epub import read_epub
 from litdraft.data.readers.gutenberg import read_gutenberg
 from litdraft.data.readers.text_files import Paths, files_of, read_text, stamp
-from litdraft.data.readers.titles import Titles, listed, normalized, split_titles
-from litdraft.data.sources.examples import Example, Piece, Split, joined
+from litdraft.data.readers.titles import Titles, as_list, normalized, split_titles
+from litdraft.data.sources.examples import Example, Segment, Split, join_text
 from litdraft.errors import UserError
-from litdraft.tokenizers.load import Tokenizer
+from litdraft.tokenizers.base import Tokenizer
 
 ENDINGS = (".txt", ".epub")
 
@@ -22,7 +22,7 @@ ENDINGS = (".txt", ".epub")
 class Book(NamedTuple):
     title: str
     file: Path
-    chapters: list[str]  # of a .txt the whole text
+    chapters: list[str]  # a .txt file is one chapter
 
     @property
     def epub(self) -> bool:
@@ -32,8 +32,8 @@ class Book(NamedTuple):
 class Books:
     """.txt and .epub files, split by title.
 
-    test, validation: titles or parts of them, matched without regard to case and punctuation; of
-    those left null, one title is chosen by the seed.
+    test, validation: titles or parts of them; case and punctuation are ignored. If one is null, the
+    seed chooses one title for it.
     """
 
     documents = True
@@ -47,12 +47,12 @@ class Books:
     ) -> None:
         self.path, self.seed = path, seed
         self.named: dict[Split, list[str] | None] = {
-            "test": listed(test),
-            "validation": listed(validation),
+            "test": as_list(test),
+            "validation": as_list(validation),
         }
 
     @property
-    def apart(self) -> frozenset[Split]:
+    def own_splits(self) -> frozenset[Split]:
         return frozenset({"validation", "test"})
 
     def facts(self) -> dict[str, Any]:
@@ -68,31 +68,31 @@ class Books:
         return self.chapters(split)
 
     def texts(self) -> Iterator[str]:
-        """Every chapter to train on: what a tokenizer may be trained on."""
-        return (joined(chapter.pieces) for chapter in self.chapters("training"))
+        """All training chapters; a tokenizer may be trained on them."""
+        return (join_text(chapter.segments) for chapter in self.chapters("training"))
 
     def chapters(self, split: Split) -> list[Example]:
-        """A chapter of an epub, or a whole .txt, is an example; its group is the title."""
+        """One example per chapter of an epub or per .txt file; its group is the title."""
         return [
-            Example((Piece(text, written=True),), book.title, _place(book, number))
+            Example((Segment(text, response=True),), book.title, _location(book, number))
             for book in self.books[split]
             for number, text in enumerate(book.chapters, start=1)
         ]
 
     @cached_property
     def books(self) -> dict[Split, list[Book]]:
-        """Every title once, in the order of the files. UserError if a file is no book, or if the
-        titles cannot be split as they are named."""
-        found: dict[str, Book] = {}
+        """Every title once, in the order of the files. UserError if a file is not a book, or if the
+        named titles do not give three splits."""
+        by_title: dict[str, Book] = {}
         for file in self._files:
             book = _read_book(file)
-            same = found.setdefault(normalized(book.title), book)
-            if book.epub and not same.epub:  # it has chapters
-                found[normalized(book.title)] = book
-        titles = {key: book.title for key, book in found.items()}
+            same = by_title.setdefault(normalized(book.title), book)
+            if book.epub and not same.epub:  # an epub has chapters
+                by_title[normalized(book.title)] = book
+        titles = {key: book.title for key, book in by_title.items()}
         shelves: dict[Split, list[Book]] = {"training": [], "validation": [], "test": []}
         for key, split in split_titles(titles, self.named, self.seed).items():
-            shelves[split].append(found[key])
+            shelves[split].append(by_title[key])
         return shelves
 
     @cached_property
@@ -100,22 +100,22 @@ class Books:
         files = list(dict.fromkeys(files_of(self.path, ENDINGS)))
         for file in files:
             if file.suffix not in ENDINGS:
-                raise UserError(f"{file} is no book: give data.path .txt or .epub files")
+                raise UserError(f"{file} is not a book: give data.path .txt or .epub files")
         return files
 
 
-def _place(book: Book, number: int) -> str:
+def _location(book: Book, number: int) -> str:
     return f"{book.file}, chapter {number}" if book.epub else str(book.file)
 
 
 def _read_book(file: Path) -> Book:
-    """Where a file tells no title, it is the file's name without Gutenberg's number."""
+    """A file without a title is named after the file, without Gutenberg's number."""
     if file.suffix == ".epub":
         title, chapters = read_epub(file)
     else:
         title, text = read_gutenberg(read_text(file))
         chapters = [text]
         if not text:
-            raise UserError(f"{file} holds a header, but no text: give another file")
+            raise UserError(f"{file} has a header, but no text: give another file")
     name = re.sub(r"^pg\d+[_-]+", "", file.stem).replace("_", " ").strip()
     return Book(title or name, file, chapters)

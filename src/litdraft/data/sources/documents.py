@@ -7,70 +7,72 @@ from collections.abc import Iterator
 
 from rich.progress import track
 
-from litdraft.data.continuations import dealt_out
-from litdraft.data.rows.row_cache import Kept, kept
+from litdraft.data.continuations import write_at_temperatures
+from litdraft.data.rows.row_cache import EncodedRow, cached_rows
 from litdraft.data.rows.rows import Rows
 from litdraft.data.sources.base import Materials
 from litdraft.data.sources.examples import Examples, Split
-from litdraft.data.sources.options import Choices, in_turn
+from litdraft.data.sources.options import TextOptions, round_robin
 from litdraft.errors import UserError
-from litdraft.tokenizers.load import Tokenizer
+from litdraft.tokenizers.base import Tokenizer
 
 
 class Documents:
-    """Rows of at most `length` tokens, each behind a beginning-of-text token.
+    """Rows of at most `length` tokens, each beginning with BOS.
 
-    A row ends at a line's end where one is near. All of it is trained on; as a prompt a row
-    offers its first `opening` tokens.
+    A row ends at a line's end if there is one in its second half. The whole row is trained on; as a
+    prompt a row gives its first `opening` tokens.
     """
 
-    def __init__(self, source: Examples, choices: Choices) -> None:
-        self.source, self.choices = source, choices
+    def __init__(self, source: Examples, options: TextOptions) -> None:
+        self.source, self.options = source, options
 
     def training(self, materials: Materials) -> Rows:
         rows = self._rows(materials, "training")
-        if not self.choices.rewritten:
+        if not self.options.rewritten:
             return rows
-        opening, encoder = self.choices.opening, self.choices.encoder(materials)
-        prompts = [row[:opening] for row in rows.lists() if len(row) > opening]
+        opening, encoder = self.options.opening, self.options.encoder(materials)
+        prompts = [row[:opening] for row in rows.token_lists() if len(row) > opening]
         if not prompts or opening >= encoder.length:
             raise UserError(
-                f"no row is longer than data.opening={opening} tokens, behind which the target "
-                "would write: lower it, or give longer texts"
+                f"no row is longer than data.opening={opening} tokens, which the target would "
+                "continue: lower it, or give longer texts"
             )
-        writer = materials.needed_writer("data.responses=target")
+        writer = materials.require_writer("data.responses=target")
         capacity = encoder.length - opening
-        return self.choices.masked(dealt_out(writer, prompts, capacity, self.choices.temperatures))
+        rows = write_at_temperatures(writer, prompts, capacity, self.options.temperatures)
+        return self.options.with_loss_mask(rows)
 
     def held_out(self, materials: Materials, split: Split, count: int, capacity: int) -> Rows:
         rows = self._rows(materials, split)
-        rows = rows.select(in_turn(rows.groups)[:count])
-        lists, most = rows.lists(), self.choices.encoder(materials, split).length - capacity
-        # Never a whole row, behind whose end nothing is to be written.
-        given = [max(1, min(self.choices.opening, len(row) // 2, most)) for row in lists]
-        return Rows.of(lists, given, [[1, len(row)] for row in lists], rows.groups)
+        rows = rows.select(round_robin(rows.groups)[:count])
+        most = self.options.encoder(materials, split).length - capacity
+        lists = rows.token_lists()
+        # Never the whole row: after a text's end there is nothing to generate.
+        prompts = [max(1, min(self.options.opening, len(row) // 2, most)) for row in lists]
+        return Rows.of(lists, prompts, [[1, len(row)] for row in lists], rows.groups)
 
     def _rows(self, materials: Materials, split: Split) -> Rows:
-        materials.check_continues(type(self.source).__module__.rpartition(".")[2])
-        apart = self.source.apart
-        rows = self._cut(materials, split if split in apart else "training")
+        materials.require_decoder_only(type(self.source).__module__.rpartition(".")[2])
+        own_splits = self.source.own_splits
+        rows = self._all_rows(materials, split if split in own_splits else "training")
 
-        def given(place: int) -> bytes:
-            return bytes(rows[place].tokens_T.numpy())
+        def content(index: int) -> bytes:
+            return bytes(rows[index].tokens_T.numpy())
 
-        return rows.select(self.choices.dealt(len(rows), split, apart, given))
+        return rows.select(self.options.split_indices(len(rows), split, own_splits, content))
 
-    def _cut(self, materials: Materials, split: Split) -> Rows:
-        encoder = self.choices.encoder(materials)
+    def _all_rows(self, materials: Materials, split: Split) -> Rows:
+        encoder = self.options.encoder(materials)
 
-        def make() -> Iterator[Kept]:
+        def make() -> Iterator[EncodedRow]:
             breaks, bos = line_ends(encoder.tokenizer), encoder.tokenizer.bos
             documents = self.source.examples(split, encoder.tokenizer)
-            for document in track(documents, f"{split} text", transient=True):
+            for document in track(documents, f"tokenizing {split} text", transient=True):
                 for row in cut(encoder.document(document), encoder.length, breaks, bos):
-                    yield Kept(row, 1, [1, len(row)], document.group)
+                    yield EncodedRow(row, 1, [1, len(row)], document.group)
 
-        return kept(materials, [self.source.facts(), split, encoder.length], make)
+        return cached_rows(materials, [self.source.facts(), split, encoder.length], make)
 
 
 def line_ends(tokenizer: Tokenizer) -> frozenset[int]:
@@ -78,14 +80,15 @@ def line_ends(tokenizer: Tokenizer) -> frozenset[int]:
     marks = ("\n", "<0x0A>", "Ċ")
     ends = set()
     for token in range(tokenizer.size):
-        with contextlib.suppress(IndexError):  # an id that a vocabulary skips
+        with contextlib.suppress(IndexError):  # an id without a piece
             if tokenizer.piece(token).endswith(marks):
                 ends.add(token)
     return frozenset(ends)
 
 
 def cut(ids: list[int], length: int, breaks: frozenset[int], bos: int | None) -> list[list[int]]:
-    """Rows of at most `length`, cut behind a line's end if one stands in the second half."""
+    """Rows of at most `length` tokens, cut after the last token in `breaks` of their second half
+    if there is one."""
     rows = []
     while len(ids) > length:
         ends = (end for end in range(length, length // 2, -1) if ids[end - 1] in breaks)

@@ -1,82 +1,90 @@
-"""What a source of text offers, before any tokenizer has seen it."""
+"""What a source of text offers, before any tokenization."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar, overload
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar, overload, runtime_checkable
 
-from litdraft.tokenizers.load import Tokenizer
+from litdraft.tokenizers.base import Tokenizer
 
 Split = Literal["training", "validation", "test"]
 Row = TypeVar("Row")
 
 
-class Piece(NamedTuple):
-    """A stretch of text, given to the target or `written` as the target would write it.
+class Segment(NamedTuple):
+    """A stretch of text: prompt, or `response`, which the target would write.
 
-    A `long` piece may lose sentences from its end where the whole does not fit.
+    A `long` segment may lose sentences from its end if the whole does not fit.
     """
 
     text: str
-    written: bool = False
+    response: bool = False
     long: bool = False
 
 
 class Example(NamedTuple):
-    """Pieces in reading order; the last one is written, or everything is a prompt.
+    """Segments in reading order. The last one is a response, or everything is a prompt.
 
-    `group` is a category that reports keep apart; `place` says where it stands, for errors. In a
-    `rendered` one a chat template has spelled out the special tokens, and nothing is added.
+    `group`: a category that reports show separately. `location`: its file and line, for errors.
+    `rendered`: a chat template has written the special tokens, so none are added.
     """
 
-    pieces: tuple[Piece, ...]
+    segments: tuple[Segment, ...]
     group: str = ""
-    place: str = ""
+    location: str = ""
     rendered: bool = False
 
 
-def joined(pieces: Iterable[Piece]) -> str:
-    return "".join(piece.text for piece in pieces)
+def join_text(segments: Iterable[Segment]) -> str:
+    return "".join(segment.text for segment in segments)
 
 
-def given_in(example: Example) -> str:
-    """What stands before the last response."""
-    answered = any(piece.written for piece in example.pieces[-1:])
-    return joined(example.pieces[:-1] if answered else example.pieces)
+def prompt_text(example: Example) -> str:
+    """Everything before the last response."""
+    answered = any(segment.response for segment in example.segments[-1:])
+    return join_text(example.segments[:-1] if answered else example.segments)
 
 
-def written_in(example: Example, tokenizer: Tokenizer) -> str | None:
-    """The last response, without the marks that a chat template puts around it; None where there
-    is none, or an empty one."""
-    text = joined(piece for piece in example.pieces[-1:] if piece.written)
+def response_text(example: Example, tokenizer: Tokenizer) -> str | None:
+    """The last response, without the special tokens of a chat template; None if there is none, or
+    an empty one."""
+    text = join_text(segment for segment in example.segments[-1:] if segment.response)
     if example.rendered:
         text = tokenizer.decode(tokenizer.encode_rendered(text))
     return text.strip() or None
+
+
+@runtime_checkable
+class HasTexts(Protocol):
+    """Examples that are whole texts, or have them: what a tokenizer may be trained on."""
+
+    def texts(self) -> Iterable[str]: ...
 
 
 class Examples(Protocol):
     """A source of text.
 
     documents: its examples are whole texts, to be cut into rows; otherwise one example is one row.
-    apart: the splits that it keeps apart itself; the others are dealt out of its training text.
+    own_splits: the splits that it has itself; the others are taken from its training text.
     """
 
     documents: bool
 
     @property
-    def apart(self) -> frozenset[Split]: ...
+    def own_splits(self) -> frozenset[Split]: ...
 
     def facts(self) -> dict[str, Any]:
-        """Plain data that changes whenever `examples` would: choices, and `stamp` of every file."""
+        """Plain data that changes whenever `examples` would: options, and a `stamp` of each
+        file."""
 
     def examples(self, split: Split, tokenizer: Tokenizer) -> Sequence[Example]:
-        """In the order of the files; UserError if the text cannot be read, or is no such text."""
+        """In the order of the files; UserError if a file cannot be read or has the wrong form."""
 
 
 @dataclass(frozen=True)
-class Mapped(Sequence[Example], Generic[Row]):
-    """Examples made from the rows of a table when they are asked for."""
+class LazyExamples(Sequence[Example], Generic[Row]):
+    """Examples made from the rows of a table on access."""
 
     table: Sequence[Row]
     example: Callable[[int, Row], Example]
@@ -90,7 +98,7 @@ class Mapped(Sequence[Example], Generic[Row]):
     def __getitem__(self, index: slice) -> Sequence[Example]: ...
     def __getitem__(self, index: int | slice) -> Example | Sequence[Example]:
         if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
+            return [self[i] for i in range(*index.indices(len(self)))]
         return self.example(index, self.table[index])
 
     def __iter__(self) -> Iterator[Example]:

@@ -1,4 +1,4 @@
-"""JSON lines: a prompt and its response, or a conversation, on each."""
+"""JSON lines: each with a prompt and its response, or with a conversation."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Any, NamedTuple
 
 from litdraft.data.readers.chat import checked_messages, conversation, template_for
 from litdraft.data.readers.text_files import Paths, files_of, json_lines, read_text, stamp
-from litdraft.data.sources.examples import Example, Mapped, Piece, Split
+from litdraft.data.sources.examples import Example, LazyExamples, Segment, Split
 from litdraft.errors import UserError
+from litdraft.tokenizers.base import Tokenizer
 from litdraft.tokenizers.chat_template import ChatTemplate, Message
-from litdraft.tokenizers.load import Tokenizer
 
 SHAREGPT_KEY = "conversations"
 
 
 class Line(NamedTuple):
-    """A checked line: pieces as written, or messages."""
+    """A checked line: its segments, or its messages."""
 
-    place: str
+    location: str
     group: str
-    pieces: tuple[Piece, ...] = ()
+    segments: tuple[Segment, ...] = ()
     messages: Sequence[Message] = ()
 
 
 class JSONL:
-    """Lines with `prompt_key` and `response_key`, taken as written, or with a conversation.
+    """Lines with `prompt_key` and `response_key`, used as they are, or with a conversation.
 
-    A conversation stands under `messages_key` (or ShareGPT's `conversations`), goes before a
-    prompt on the same line, and is rendered by the tokenizer's chat template or by the file
-    `template`. A line without a response is a prompt only. `group_key`: categories for reports.
+    A conversation is under `messages_key` (or ShareGPT's `conversations`) and is preferred to a
+    prompt on the same line. The tokenizer's chat template, or the file `template`, renders it. A
+    line without a response is only a prompt. `group_key`: the key of a category for reports.
     """
 
     documents = False
@@ -47,13 +47,13 @@ class JSONL:
         group_key: str | None = None,
         template: str | None = None,
     ) -> None:
-        given: dict[Split, Paths | None] = {"validation": validation, "test": test}
-        self.path, self.held_out = path, {s: paths for s, paths in given.items() if paths}
+        held_out: dict[Split, Paths | None] = {"validation": validation, "test": test}
+        self.path, self.held_out = path, {s: paths for s, paths in held_out.items() if paths}
         self.prompt_key, self.response_key = prompt_key, response_key
         self.messages_key, self.group_key, self.template = messages_key, group_key, template
 
     @property
-    def apart(self) -> frozenset[Split]:
+    def own_splits(self) -> frozenset[Split]:
         return frozenset(self.held_out)
 
     def facts(self) -> dict[str, Any]:
@@ -63,11 +63,11 @@ class JSONL:
         return {"source": "jsonl", "keys": keys, "template": template, "files": files}
 
     def examples(self, split: Split, tokenizer: Tokenizer) -> Sequence[Example]:
-        """Lines are checked now, conversations rendered when asked for."""
+        """Lines are checked at once; conversations are rendered on access."""
         template = template_for(tokenizer, self.template)
         rows = (row for file in self._files[split] for row in json_lines(file))
-        lines = [self._line(place, row) for place, row in rows]
-        return Mapped(lines, lambda _, line: _example(line, template))
+        lines = [self._line(location, row) for location, row in rows]
+        return LazyExamples(lines, lambda _, line: _example(line, template))
 
     @cached_property
     def _files(self) -> dict[Split, list[Path]]:
@@ -77,18 +77,18 @@ class JSONL:
         named = [file.resolve() for split in self.held_out for file in files[split]]
         held_out = set(named)
         if len(held_out) < len(named):
-            raise UserError("data.validation and data.test share a file: give each its own")
+            raise UserError("data.validation and data.test share a file: give each a different one")
         files["training"] = [f for f in files["training"] if f.resolve() not in held_out]
         return files
 
-    def _line(self, place: str, row: dict[str, Any]) -> Line:
-        has = f"{place} has {', '.join(row) or 'no key'}"
+    def _line(self, location: str, row: dict[str, Any]) -> Line:
+        has = f"{location} has {', '.join(row) or 'no key'}"
         group = row.get(self.group_key, "") if self.group_key else ""
         if not isinstance(group, str):
-            raise UserError(f"{place}: {self.group_key} is {group!r}, but must be text: mend it")
+            raise UserError(f"{location}: {self.group_key} is {group!r}, but must be text: fix it")
         keys = [key for key in (self.messages_key, SHAREGPT_KEY) if key and key in row]
         if self.messages_key and keys:
-            return Line(place, group, messages=checked_messages(row[keys[0]], place))
+            return Line(location, group, messages=checked_messages(row[keys[0]], location))
         prompt, response = row.get(self.prompt_key), row.get(self.response_key)
         if not isinstance(prompt, str) or not isinstance(response, str | None):
             messages = f"{self.messages_key} or " if self.messages_key else ""
@@ -97,14 +97,14 @@ class JSONL:
                 "expected: name yours in data.prompt_key, data.response_key or data.messages_key"
             )
         if not prompt and not response:
-            raise UserError(f"{place} has an empty prompt and no response: fill it or take it out")
-        pieces: tuple[Piece, ...] = (Piece(prompt),)
+            raise UserError(f"{location} has an empty prompt and no response: fill it or remove it")
+        segments: tuple[Segment, ...] = (Segment(prompt),)
         if response is not None:
-            pieces += (Piece(response, written=True),)
-        return Line(place, group, pieces)
+            segments += (Segment(response, response=True),)
+        return Line(location, group, segments)
 
 
 def _example(line: Line, template: ChatTemplate | None) -> Example:
     if line.messages:
-        return conversation(line.messages, template, line.place, line.group)
-    return Example(line.pieces, line.group, line.place)
+        return conversation(line.messages, template, line.location, line.group)
+    return Example(line.segments, line.group, line.location)

@@ -11,31 +11,31 @@ from litdraft.errors import UserError
 
 
 class Mixture:
-    """The rows of all parts to train on; held-out rows in equal shares, which reports keep apart
-    by the parts' names. `judged`: of these parts alone."""
+    """Trains on the rows of all parts. Held-out rows come from all parts in equal numbers, or only
+    from the `judged` parts; reports show each part separately, by its name."""
 
     def __init__(self, parts: Mapping[str, Source], judged: Sequence[str] | None = None) -> None:
         if not parts:
-            raise UserError("data=mixture has no part: give data.parts.NAME.path=... of some text")
+            raise UserError("data=mixture has no parts: give at least one data.parts.NAME.path=...")
         self.parts = dict(parts)
         unknown = sorted(set(judged or ()) - self.parts.keys())
         if unknown or judged == []:
             raise UserError(
-                f"data.judged={judged} was given: choose null (all) or some of "
+                f"data.judged={judged} was given: choose null (all parts) or some of "
                 f"{', '.join(self.parts)}"
             )
         self.judged = {name: self.parts[name] for name in judged or self.parts}
 
     def training(self, materials: Materials) -> Rows:
-        return Rows.joined(part.training(materials) for part in self.parts.values())
+        return Rows.concatenate(part.training(materials) for part in self.parts.values())
 
     def held_out(self, materials: Materials, split: Split, count: int, capacity: int) -> Rows:
-        shares = [
-            count // len(self.judged) + (number < count % len(self.judged))
-            for number in range(len(self.judged))
+        counts = [
+            count // len(self.judged) + (index < count % len(self.judged))
+            for index in range(len(self.judged))
         ]
-        return Rows.joined(
-            part.held_out(materials, split, share, capacity).named(name)
-            for (name, part), share in zip(self.judged.items(), shares, strict=True)
-            if share
+        return Rows.concatenate(
+            part.held_out(materials, split, part_count, capacity).with_group(name)
+            for (name, part), part_count in zip(self.judged.items(), counts, strict=True)
+            if part_count
         )

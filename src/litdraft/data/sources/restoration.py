@@ -1,4 +1,4 @@
-"""Restoring capitals and punctuation to sentences of books: an answer that follows its source."""
+"""Restoring capitals and punctuation in sentences from books: a response that copies its source."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from functools import cached_property
 from random import Random
 from typing import Any, NamedTuple
 
-from litdraft.data.readers.sentences import Disorder, lowered, runs, windows
+from litdraft.data.readers.sentences import Disorder, lower_words, runs, windows
 from litdraft.data.readers.text_files import Paths
 from litdraft.data.readers.titles import Titles
 from litdraft.data.sources.books import Books
-from litdraft.data.sources.examples import Example, Mapped, Piece, Split, joined
+from litdraft.data.sources.examples import Example, LazyExamples, Segment, Split, join_text
 from litdraft.errors import UserError
-from litdraft.tokenizers.load import Tokenizer
+from litdraft.tokenizers.base import Tokenizer
 
-WINDOWS = "windows"  # the title of what is of no book
+WINDOWS = "windows"  # the group of passages that are not sentences of one book
 
 
 class Passage(NamedTuple):
-    """Sentences of a book, as they are to be written again."""
+    """Sentences of a book: the response. `title`: the book's, or WINDOWS."""
 
     text: str
     title: str
-    place: str
+    location: str
 
 
 class Restoration:
     """Each example is a prompt with the words of a passage in lower case, then the passage itself.
 
-    Passages are neighbouring sentences of a paragraph (see `sentences.runs`), of `least_words` to
-    `most_words` words together; the seed draws how many. Books are read and kept apart by title as
-    `Books` does, and a training passage is dropped whose words stand in a held-out one. To train
-    on, there are `windows` more, of neighbouring words wherever they begin and end, a share of them
-    `shuffled`, another of words drawn again and again (`repeated`): whoever is to copy must not
-    know the text by heart. They may have a prompt of their own, which tells them from whole
-    sentences.
+    A passage is a few neighbouring sentences of a paragraph (see `sentences.runs`), `least_words`
+    to `most_words` words in all; the seed draws how many. Books are read and split by title as in
+    `Books`, and a training passage with the same words as a held-out one is dropped. The training
+    text also has `windows` passages of neighbouring words that begin and end anywhere. The fraction
+    `shuffled` of them has its words shuffled; the fraction `repeated` has words drawn with
+    replacement. They teach copying instead of remembering the text. `windows_prompt` is a separate
+    prompt for them, so that a model can tell them from whole sentences.
     """
 
     documents = False
@@ -61,11 +61,11 @@ class Restoration:
         if windows < 0 or shuffled < 0 or repeated < 0 or shuffled + repeated > 1:
             raise UserError(
                 f"data.windows={windows}, data.shuffled={shuffled} and data.repeated={repeated} "
-                "were given, but none may be negative, and shuffled and repeated share 1"
+                "were given, but none may be negative, and shuffled + repeated must be at most 1"
             )
-        for name, given in (("prompt", prompt), ("windows_prompt", self.windows_prompt)):
-            if given.count("{text}") != 1:
-                raise UserError(f"data.{name}={given!r} must name {{text}} once")
+        for name, value in (("prompt", prompt), ("windows_prompt", self.windows_prompt)):
+            if value.count("{text}") != 1:
+                raise UserError(f"data.{name}={value!r} must contain {{text}} once")
         if not 1 <= least_words <= most_words:
             raise UserError(
                 f"data.least_words={least_words} and data.most_words={most_words} were given, but "
@@ -73,51 +73,52 @@ class Restoration:
             )
 
     @property
-    def apart(self) -> frozenset[Split]:
-        return self.books.apart
+    def own_splits(self) -> frozenset[Split]:
+        return self.books.own_splits
 
     def facts(self) -> dict[str, Any]:
         keys = ("prompt", "least_words", "most_words", "windows", "shuffled", "repeated",
                 "windows_prompt", "seed")  # fmt: skip
-        choices = {key: getattr(self, key) for key in keys}
-        return {**self.books.facts(), "class": "Restoration", **choices}
+        options = {key: getattr(self, key) for key in keys}
+        return {**self.books.facts(), "class": "Restoration", **options}
 
     def examples(self, split: Split, tokenizer: Tokenizer) -> Sequence[Example]:
-        return Mapped(self._passages[split], lambda _, passage: self._example(passage))
+        return LazyExamples(self._passages[split], lambda _, passage: self._example(passage))
 
     def texts(self) -> Iterator[str]:
-        """Prompts and passages to train on: what a tokenizer may be trained on."""
+        """Training prompts and passages; a tokenizer may be trained on them."""
         for passage in self._passages["training"]:
-            yield self._asked(passage)
+            yield self._prompt(passage)
             yield passage.text
 
-    def _asked(self, passage: Passage) -> str:
+    def _prompt(self, passage: Passage) -> str:
         prompt = self.windows_prompt if passage.title == WINDOWS else self.prompt
-        return prompt.replace("{text}", lowered(passage.text))
+        return prompt.replace("{text}", lower_words(passage.text))
 
     def _example(self, passage: Passage) -> Example:
-        pieces = (Piece(self._asked(passage)), Piece(" " + passage.text, written=True))
-        return Example(pieces, passage.title, passage.place)
+        segments = (Segment(self._prompt(passage)), Segment(" " + passage.text, response=True))
+        return Example(segments, passage.title, passage.location)
 
     @cached_property
     def _passages(self) -> dict[Split, list[Passage]]:
-        """UserError if a split has none."""
+        """The passages of each split; UserError if a split has none."""
         splits: tuple[Split, ...] = ("training", "validation", "test")
-        found = {split: list(self._read(split)) for split in splits}
-        found["training"] += self._windows()
-        held_out = {lowered(p.text) for split in self.apart for p in found[split]}
-        found["training"] = [p for p in found["training"] if lowered(p.text) not in held_out]
-        for split, passages in found.items():
-            if not passages:
+        passages = {split: list(self._read(split)) for split in splits}
+        passages["training"] += self._windows()
+        held_out = {lower_words(p.text) for split in self.own_splits for p in passages[split]}
+        training = [p for p in passages["training"] if lower_words(p.text) not in held_out]
+        passages["training"] = training
+        for split, some in passages.items():
+            if not some:
                 raise UserError(
-                    f"the {split} books hold no sentences of data.least_words={self.least_words} "
-                    f"to data.most_words={self.most_words} words: give more books, or a wider range"
+                    f"the {split} books have no sentences with data.least_words={self.least_words} "
+                    f"to data.most_words={self.most_words} words: give more books or a wider range"
                 )
-        return found
+        return passages
 
     def _windows(self) -> Iterator[Passage]:
         chapters = self.books.chapters("training")
-        paragraphs = [p for chapter in chapters for p in joined(chapter.pieces).split("\n")]
+        paragraphs = [p for chapter in chapters for p in join_text(chapter.segments).split("\n")]
         sizes = (self.windows, self.least_words, self.most_words)
         disorder = Disorder(self.shuffled, self.repeated)
         random = Random(f"{self.seed} windows")
@@ -127,6 +128,6 @@ class Restoration:
     def _read(self, split: Split) -> Iterator[Passage]:
         for number, chapter in enumerate(self.books.chapters(split)):
             random = Random(f"{self.seed} {split} {number}")
-            for paragraph in joined(chapter.pieces).split("\n"):
+            for paragraph in join_text(chapter.segments).split("\n"):
                 for text in runs(paragraph, self.least_words, self.most_words, random):
-                    yield Passage(text, chapter.group, chapter.place)
+                    yield Passage(text, chapter.group, chapter.location)

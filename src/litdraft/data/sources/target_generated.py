@@ -1,4 +1,5 @@
-"""Text the target wrote from nothing: no download, no corpus, and exactly its own distribution.
+"""Text that the target generates without a prompt: no download, no corpus, and exactly its own
+distribution.
 
 Training on the target's own text rather than on a corpus is what sequence-level distillation does
 (Kim and Rush, arXiv 1606.07947; for drafters DistillSpec, arXiv 2310.08461).
@@ -8,23 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from litdraft.data.continuations import dealt_out
+from litdraft.data.continuations import write_at_temperatures
 from litdraft.data.rows.rows import Rows
 from litdraft.data.sources.base import Materials
 from litdraft.data.sources.examples import Split
 from litdraft.errors import UserError
 from litdraft.sampling import Sampling
 
-# Each split draws its own random numbers: rows of one never repeat in another.
+# Each split uses its own random numbers, so that no split repeats another's rows.
 FIRST_ROW: dict[Split, int] = {"training": 0, "validation": 1 << 40, "test": 2 << 40}
 
 
 class TargetGenerated:
     """`samples` texts of up to `length` tokens, sampled from the beginning-of-text token.
 
-    temperatures are dealt out in turn: each text's first `opening` tokens are sampled at
-    temperature 1, the rest at its own temperature. Greedy text (0) belongs in the diet of a
-    drafter that will be used greedily.
+    The first `opening` tokens of each text are sampled at temperature 1, the rest at one of the
+    `temperatures`, which the texts take in turn. A drafter that will decode greedily should also
+    train on greedy text (temperature 0).
     """
 
     def __init__(
@@ -46,18 +47,18 @@ class TargetGenerated:
     def training(self, materials: Materials) -> Rows:
         openings = self._openings(materials, "training", self.samples)
         capacity = self.length - self.opening - 1
-        writer = materials.needed_writer("data=target_generated")
-        rows = dealt_out(writer, openings, capacity, self.temperatures)
-        return Rows.of(rows.lists())  # the openings are the target's own words as well
+        writer = materials.require_writer("data=target_generated")
+        rows = write_at_temperatures(writer, openings, capacity, self.temperatures)
+        return Rows.of(rows.token_lists())  # the target wrote the openings too
 
     def held_out(self, materials: Materials, split: Split, count: int, capacity: int) -> Rows:
         openings = self._openings(materials, split, count)
         return Rows.of(openings, [len(opening) for opening in openings])
 
     def _openings(self, materials: Materials, split: Split, count: int) -> list[list[int]]:
-        """First words that the target did not end at once."""
-        materials.check_continues("target_generated")
-        writer = materials.needed_writer("data=target_generated")
+        """First tokens, without the texts that the target ended within them."""
+        materials.require_decoder_only("target_generated")
+        writer = materials.require_writer("data=target_generated")
         spec = writer.target.spec
         materials.check_length(self.length)
         if spec.bos is None:
@@ -65,7 +66,7 @@ class TargetGenerated:
                 f"{spec.name} has no beginning-of-text token to start from: "
                 "use data=text data.path=... for its prompts"
             )
-        rows = writer.continued(
+        rows = writer.write(
             [[spec.bos]] * count, self.opening, Sampling(1.0), FIRST_ROW[split]
-        ).lists()
+        ).token_lists()
         return [row for row in rows if row[-1] not in spec.eos] or rows[:1]

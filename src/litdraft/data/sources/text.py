@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from litdraft.data.readers.text_files import files_of, read_text, stamp
-from litdraft.data.sources.examples import Example, Piece, Split
+from litdraft.data.sources.examples import Example, Segment, Split
 from litdraft.errors import UserError
-from litdraft.tokenizers.load import Tokenizer
+from litdraft.tokenizers.base import Tokenizer
 
 
 class Text:
     """The documents of a file, of a folder's *.txt files (any depth), or of a list of those.
 
-    Documents stand between separators; `unwrap` joins hard-wrapped lines into paragraphs.
+    A `separator` divides a file into documents; `unwrap` joins hard-wrapped lines into paragraphs.
     """
 
     documents = True
-    apart: frozenset[Split] = frozenset()
+    own_splits: frozenset[Split] = frozenset()
 
     def __init__(
         self, path: str | Sequence[str], separator: str = "<|endoftext|>", unwrap: bool = False
@@ -33,27 +33,30 @@ class Text:
 
     def facts(self) -> dict[str, Any]:
         files = [stamp(file) for file in self._files]
-        return {"source": "text", "choices": [self.separator, self.unwrap], "files": files}
+        return {"source": "text", "options": [self.separator, self.unwrap], "files": files}
 
     def examples(self, split: Split, tokenizer: Tokenizer) -> Sequence[Example]:
-        return [Example((Piece(text, written=True),), place=place) for place, text in self._all()]
+        return [
+            Example((Segment(text, response=True),), location=location)
+            for location, text in self._all()
+        ]
 
     def texts(self) -> Iterator[str]:
-        """Every document: what a tokenizer may be trained on."""
+        """All documents; a tokenizer may be trained on them."""
         return (text for _, text in self._all())
 
     def _all(self) -> Iterator[tuple[str, str]]:
-        found = False
+        empty = True
         for file in self._files:
             for text in separated(read_text(file), self.separator, self.unwrap):
-                found = True
+                empty = False
                 yield str(file), text
-        if not found:
-            raise UserError(f"{self.path} holds no text between its separators: give other files")
+        if empty:
+            raise UserError(f"{self.path} has no text between its separators: give other files")
 
 
 def separated(text: str, separator: str, unwrap: bool) -> Iterator[str]:
-    """What stands between separators, and is not empty."""
+    """The non-empty documents between separators."""
     for document in text.split(separator) if separator else [text]:
         if unwrap:
             paragraphs = (" ".join(p.split()) for p in document.split("\n\n"))

@@ -25,7 +25,7 @@ from litdraft.protocols import (
     encoder_kwargs,
 )
 from litdraft.sampling import Sampling
-from litdraft.tokenizers.intersection import Shared
+from litdraft.tokenizers.intersection import SharedVocabulary
 
 
 @dataclass
@@ -41,17 +41,17 @@ class Cached(Drafter):
     because the last draft was proposed and not read. So a proposal's first pass reads up to two.
     """
 
-    heard_V: Tensor | None  # what it reads for each of the target's tokens, where ids differ
-    mine_U: Tensor | None  # its own ids of the tokens that it can draft
-    theirs_U: Tensor | None  # the target's ids of these
+    input_V: Tensor | None  # what it reads for each of the target's tokens, where ids differ
+    drafter_U: Tensor | None  # its own ids of the tokens that it can draft
+    target_U: Tensor | None  # the target's ids of these
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model: Any = model  # or its fused twin
-        for name in Shared._fields:
+        for name in SharedVocabulary._fields:
             self.register_buffer(name, None, persistent=False)
 
-    def share(self, shared: Shared) -> None:
+    def share(self, shared: SharedVocabulary) -> None:
         """Read and draft by the target's ids."""
         device = next(self.parameters()).device
         for name, ids in shared._asdict().items():
@@ -59,7 +59,7 @@ class Cached(Drafter):
 
     @property
     def vocabulary_U(self) -> Tensor | None:
-        return self.theirs_U
+        return self.target_U
 
     @property
     def encoder_decoder(self) -> EncoderDecoderLayout | None:
@@ -73,8 +73,8 @@ class Cached(Drafter):
         prompt_B: Tensor | None = None,
     ) -> Tensor:
         """hidden_BPD of the target's tokens."""
-        if self.heard_V is not None:
-            tokens_BP = self.heard_V[tokens_BP]
+        if self.input_V is not None:
+            tokens_BP = self.input_V[tokens_BP]
         beside = encoder_kwargs(self.encoder_decoder, start_BP, prompt_B)
         hidden_BPD: Tensor = self.model.forward(tokens_BP, cache, **beside)[0]
         return hidden_BPD
@@ -149,4 +149,4 @@ class Cached(Drafter):
 
     def unembed(self, states_nC: Tensor, j: int) -> Tensor:
         logits_nU: Tensor = self.model.unembed(states_nC)
-        return logits_nU if self.mine_U is None else logits_nU[:, self.mine_U]
+        return logits_nU if self.drafter_U is None else logits_nU[:, self.drafter_U]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from litdraft.device_sync import nothing_in
+from litdraft.device_sync import known_empty
 from litdraft.protocols import Context
 from litdraft.tokenizers.sentence_starts import SentenceStarts
 
@@ -24,7 +24,7 @@ class Within(Context):
     @classmethod
     def of(cls, context: Context, starts: SentenceStarts, look: int) -> Within:
         """The sentence of each row's unread token, for who looks at the last `look` tokens."""
-        if nothing_in(starts.possible(context.last_BP(look + 1))):
+        if known_empty(starts.possible(context.last_BP(look + 1))):
             return cls.at(context, (context.length_B - WINDOW).clamp_min(0))
         begin_B = starts(context.last_BP(WINDOW))[:, -1] + context.length_B - WINDOW
         return cls.at(context, begin_B.clamp_min(0))
@@ -42,7 +42,7 @@ class Within(Context):
 def alone_BK(context: Context, tokens_BN: Tensor, starts: SentenceStarts) -> Tensor:
     """Which drafts stand behind no earlier draft that begins a sentence."""
     here_BP = torch.cat((context.unread_B1(), tokens_BN), 1)
-    if nothing_in(starts.possible(here_BP[:, :-1])):
+    if known_empty(starts.possible(here_BP[:, :-1])):
         return torch.ones_like(tokens_BN, dtype=torch.bool)
     tokens_BT = torch.cat((context.last_BP(WINDOW), tokens_BN), 1)
     begin_BK = starts(tokens_BT)[:, WINDOW:]

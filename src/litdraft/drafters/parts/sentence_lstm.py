@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from litdraft.device_sync import nothing_in
+from litdraft.device_sync import known_empty
 from litdraft.drafters.lstm_lm import LSTMLM, Memory, State
 from litdraft.drafters.parts.sentence_context import Within
 from litdraft.drafters.parts.unpack import Apart
@@ -88,11 +88,11 @@ class SentenceLSTM(LSTMLM):
         older_BF, latest_BF = state.taps_B2F.unbind(1)
         memory_BM = state.memory_BM
         read_B1 = (context.length_B - context.begin_B)[:, None]  # tokens of the sentence
-        if not nothing_in(read_B1 == 2):
+        if not known_empty(read_B1 == 2):
             once = Memory(self.begun(older_BF), [])
             self.step(once, context.last_BP(2)[:, 0], 0)
             memory_BM = torch.where(read_B1 == 2, once.memory_nM, memory_BM)
-        if not nothing_in(read_B1 == 1):
+        if not known_empty(read_B1 == 1):
             memory_BM = torch.where(read_B1 == 1, self.begun(latest_BF), memory_BM)
         return Memory(memory_BM, [])
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from litdraft.device_sync import known, nothing_in
+from litdraft.device_sync import known_empty, values_known
 from litdraft.drafters.parts.confidence import Confidence, Gate
 from litdraft.drafters.parts.sentence_context import Within, alone_BK
 from litdraft.drafters.parts.sentence_draft import SentenceDraft
@@ -26,7 +26,7 @@ from litdraft.protocols import (
     TrainingBatch,
 )
 from litdraft.sampling import Sampling
-from litdraft.tokenizers.load import Tokenizer
+from litdraft.tokenizers.base import Tokenizer
 from litdraft.tokenizers.sentence_starts import SentenceStarts
 
 SOME = 512  # positions of a batch that certainty is learned from
@@ -122,13 +122,13 @@ class Sentencewise(Drafter):
         within = Within.of(context, self.starts, self.body.look)
         memory, token_B = self.body.start(state.body, within), context.unread_B1()[:, 0]
         fused = self.__dict__.get("fused")
-        if fused is not None and known(token_B):
+        if fused is not None and values_known(token_B):
             tokens_BN, valid_BN, behind_BPM = fused(memory.memory_nM, token_B, k, self.gate)
             memory.behind.extend(behind_BPM.unbind(1))
         else:
             tokens_BN, valid_BN = self._stepped(memory, token_B, k)
         self.body.remember(state.body, memory)
-        if not nothing_in(valid_BN):
+        if not known_empty(valid_BN):
             valid_BN = valid_BN & alone_BK(context, tokens_BN, self.starts)
         return Proposal(tokens_BN, valid_BN=valid_BN)
 
@@ -146,7 +146,7 @@ class Sentencewise(Drafter):
             token_B = self._token(place_B)
             tokens.append(token_B)
             valid.append(sure_B)
-            if nothing_in(sure_B):
+            if known_empty(sure_B):
                 break
         else:
             self.body.step(memory, token_B, k)
