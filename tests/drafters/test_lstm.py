@@ -146,11 +146,7 @@ def test_drafter_and_target_may_differ_in_type(
     rounded.load_state_dict(exact.state_dict())
     rounded.to(mine).bind(target)
     for drafter in (exact, rounded):
-        hidden_BSD = (
-            exact.target
-            .forward(tokens_BT[:, :-1])
-            .hidden_BPD.to(drafter.target.dtype)
-        )
+        hidden_BSD = exact.target.forward(tokens_BT[:, :-1]).hidden_BPD.to(drafter.target.dtype)
         states_BSKC = drafter.states(lesson_of(tokens_BT, hidden_BSD))
         assert states_BSKC.dtype == drafter.opening.weight.dtype
         told.append(Sampling(1.0).probs(drafter.unembed(states_BSKC[:, 2:, 1], 1)))
