@@ -22,6 +22,7 @@ from litdraft.evaluation.calibration import (
 from litdraft.evaluation.calibration_figures import calibration_error
 from litdraft.evaluation.losslessness import verifies
 from litdraft.evaluation.lossy_quality import drafts, judged
+from litdraft.protocols import StopRule
 from litdraft.sampling import Sampling
 
 
@@ -77,7 +78,7 @@ def test_scored_tokens_are_those_that_rounds_propose(sampling: Sampling) -> None
         drafter.bind(target)
         scored = score_positions(target, drafter, prompts, texts, sampling)
         assert len(scored.score_n) == 3 * 29
-        drafter.gate = None
+        drafter.rule = None
         if sampling.greedy:
             # Every position is scored, and rounds that draft one token see some of them.
             found = Speculate(target, drafter, 1, sampling).generate(prompts, 30)
@@ -99,7 +100,7 @@ def test_drafting_stops_below_the_threshold() -> None:
     middle = float(np.median(probabilities(scored, 0.9, 0.1)))
     counts = {}
     for threshold in (0.0, middle, 2.0):
-        drafter.set_stop_rule(0.9, 0.1, threshold)
+        drafter.set_stop_rule(StopRule(0.9, 0.1, threshold, drafter.cumulative))
         found = Speculate(target, drafter, 3, Sampling()).generate([[1, 5, 6]], 60)
         counts[threshold] = sum(map(sum, found.drafted))
     assert counts[0.0] > counts[middle] > counts[2.0] == 0

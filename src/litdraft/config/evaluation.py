@@ -19,7 +19,7 @@ from litdraft.evaluation.options import EvaluationOptions, EvaluationParts
 from litdraft.evaluation.run_lossy import evaluate_lossy
 from litdraft.evaluation.run_stream import stream
 from litdraft.io import read_json
-from litdraft.protocols import Drafter, Target, TargetSpec
+from litdraft.protocols import Drafter, Target, TargetSpec, counts
 from litdraft.runs.checkpoints import load_weights
 from litdraft.runs.status import MANIFEST
 from litdraft.targets.devices import named_dtype
@@ -109,7 +109,7 @@ def _has_path(config: DictConfig) -> bool:
 
 
 def _learns(drafter: Drafter) -> bool:
-    return drafter.counted or any(True for _ in drafter.parameters())
+    return counts(drafter) or any(True for _ in drafter.parameters())
 
 
 def _reset(module: nn.Module) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from litdraft.acceptance.replay import CHUNK, Padded
 from litdraft.errors import UserError
 from litdraft.evaluation.average_precision import ranking
 from litdraft.evaluation.setup import Setup, prompts_of, writer_of
-from litdraft.protocols import Drafter, Needs, Target, TrainingBatch
+from litdraft.protocols import Confident, Drafter, StopRule, Target, TrainingBatch
 from litdraft.sampling import Sampling
 
 FEWEST = 20  # positions that a threshold must let through
@@ -28,14 +28,6 @@ ROWS = 8  # texts read at a time
 NEVER = 2.0  # a threshold that no probability reaches
 
 Floats = NDArray[np.float64]
-
-
-class Guesser(Protocol):
-    """A drafter that estimates how likely its drafts are right (`drafters.sentencewise`)."""
-
-    needs: Needs
-
-    def guesses(self, training_batch: TrainingBatch) -> Any: ...
 
 
 class ScoredPositions(NamedTuple):
@@ -65,13 +57,15 @@ class Fit:
 @torch.inference_mode()
 def score_positions(
     target: Target,
-    drafter: Guesser,
+    drafter: Drafter,
     prompts: Sequence[Sequence[int]],
     texts: Sequence[Sequence[int]],
     sampling: Sampling,
     advance: Callable[[int], None] | None = None,
 ) -> ScoredPositions:
-    """At every position of the texts where a draft may start: after their first token."""
+    """At every position of the texts where a draft may start: after their first token. The drafter
+    is `Confident`."""
+    assert isinstance(drafter, Confident)
     parts = []
     for first in range(0, max(len(prompts), len(texts)), ROWS):
         some = slice(first, first + ROWS)
@@ -144,7 +138,7 @@ def least_threshold(prob_n: Floats, agreed_n: Floats, wanted: float) -> float | 
 
 def check_confident(drafter: Drafter, mode: str) -> None:
     """UserError unless the drafter has a confidence."""
-    if not drafter.confident:
+    if not isinstance(drafter, Confident):
         raise UserError(
             f"decoding={mode} needs a drafter that estimates its confidence, which drafter="
             f"{drafter.name} does not: train drafter=word_completion or drafter=sentence"
@@ -156,11 +150,15 @@ def calibrate(setup: Setup, sampling: Sampling, count: int) -> Fit:
     prompts = prompts_of(setup, "validation", count).prompts()
     rows = writer_of(setup).write(prompts, setup.options.max_new_tokens, sampling)
     texts = [rows[row][0][len(prompt) :].tolist() for row, prompt in enumerate(prompts)]
-    drafter: Any = setup.drafter
     with Progress(transient=True) as progress:
         task = progress.add_task("calibrating", total=len(prompts))
         scored = score_positions(
-            setup.target, drafter, prompts, texts, sampling, lambda n: progress.advance(task, n)
+            setup.target,
+            setup.drafter,
+            prompts,
+            texts,
+            sampling,
+            lambda n: progress.advance(task, n),
         )
     if not len(scored.score_n):
         raise UserError(
@@ -172,5 +170,6 @@ def calibrate(setup: Setup, sampling: Sampling, count: int) -> Fit:
 
 def set_stop_rule(drafter: Drafter, fit: Fit, threshold: float | None) -> None:
     """Draft where the calibrated probability is at least the threshold; None: never."""
-    confident: Any = drafter
-    confident.set_stop_rule(fit.scale, fit.shift, NEVER if threshold is None else threshold)
+    assert isinstance(drafter, Confident)
+    least = NEVER if threshold is None else threshold
+    drafter.set_stop_rule(StopRule(fit.scale, fit.shift, least, drafter.cumulative))

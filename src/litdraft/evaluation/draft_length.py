@@ -16,7 +16,7 @@ from litdraft.acceptance.replay import replay_texts
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.speculate import Speculate
 from litdraft.limits import LONGEST_DRAFT
-from litdraft.protocols import Drafter, Target
+from litdraft.protocols import Drafter, Target, longest_draft
 from litdraft.reports.schema import DraftLength
 from litdraft.sampling import Sampling
 
@@ -40,7 +40,7 @@ def draft_lengths(
     the target's context, or if no text is long enough for one of its rounds.
     """
     capacity = target.spec.context - max(map(len, prompts)) - max_new_tokens - 1
-    longest = min(longest, capacity, drafter.most_drafts or longest)
+    longest = min(longest, capacity, longest_draft(drafter) or longest)
     plain = Autoregress(target, sampling)
     batches = [prompts[i : i + batch] for i in range(0, len(prompts), batch)]
     texts = [text for some in batches for text in plain.generate(some, max_new_tokens).tokens]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rich.progress import Progress
 
@@ -99,8 +99,7 @@ class _Comparison(NamedTuple):
         fit = calibrate(setup, sampling, self.mode.validation)
         settings = self._settings(fit)
         rows, texts, alone = self._measure(settings)
-        drafter: Any = setup.drafter
-        scored = score_positions(setup.target, drafter, self.prompts, texts, sampling)
+        scored = score_positions(setup.target, setup.drafter, self.prompts, texts, sampling)
         thresholds = dict.fromkeys(row.threshold for row in rows if row.lossy)
         return LossyBlock(
             temperature=sampling.temperature,

@@ -18,7 +18,7 @@ from litdraft.decoding.batching import decode_capacity
 from litdraft.drafters.lookup import Lookup
 from litdraft.drafters.lstm import LSTM
 from litdraft.evaluation.options import EvaluationOptions, EvaluationParts
-from litdraft.protocols import Drafter, Target
+from litdraft.protocols import Drafter, Target, Trainable, check_length, counts
 from litdraft.reports.provenance import provenance
 from litdraft.reports.schema import Evaluated, Floors
 from litdraft.targets.devices import own_device
@@ -79,8 +79,8 @@ def open_setup(
     drafter = parts.build_drafter(target.spec, tokenizer)
     untrained = parts.build_untrained(target.spec, tokenizer) if floors else None
     if options.k is not None:
-        drafter.check_length(options.k)
-    stored = drafter.state_dict().values() if drafter.counted else drafter.parameters()
+        check_length(drafter, options.k)
+    stored = drafter.state_dict().values() if counts(drafter) else drafter.parameters()
     parameters = sum(values.numel() for values in stored)
     compared: dict[str, Drafter] = {}
     if floors:
@@ -111,25 +111,23 @@ def _floor(untrained: Drafter | None, drafter: Drafter, reference: Callable[[], 
     if untrained is None:
         return LSTM(target.spec)
     counts_V = torch.ones(target.spec.vocabulary)
-    if drafter.vocabulary_U is not None:
+    if isinstance(drafter, Trainable) and drafter.vocabulary_U is not None:
         counts_V = torch.zeros_like(counts_V).index_fill(0, drafter.vocabulary_U.cpu(), 1.0)
-    _place(untrained, target).prepare(lambda: counts_V.to(target.device))
+    _place(untrained, target)
+    if isinstance(untrained, Trainable):
+        untrained.prepare(lambda: counts_V.to(target.device))
     return untrained
 
 
-def _place(drafter: Drafter, target: Target) -> Drafter:
+def _place(drafter: Drafter, target: Target) -> None:
     """On the target's device, bound to it and frozen."""
     drafter.to(target.device).eval().requires_grad_(False).bind(target)
-    return drafter
 
 
 def _prepare(drafter: Drafter, target: Target) -> None:
     """Ready for decoding."""
     _place(drafter, target)
-    if target.packed is not None:
-        drafter.fuse(target.dtype)
-    else:
-        drafter.compute_in(target.dtype)
+    drafter.prepare_for_decoding(target.dtype, native=target.packed is not None)
 
 
 def writer_of(setup: Setup) -> Writer:

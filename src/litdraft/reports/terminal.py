@@ -22,7 +22,13 @@ def console() -> Console:
 def table(title: str, cells: Cells) -> Table:
     """The first row of `cells` is the head."""
     head, *body = cells
-    shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title=title, title_justify="left")
+    shown = Table(
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+        title=f"\n{title}",
+        title_justify="left",
+    )
     for index, name in enumerate(head):
         shown.add_column(
             escape(fill(name, HEAD_WIDTH, break_long_words=False)),

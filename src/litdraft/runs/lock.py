@@ -11,13 +11,13 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from litdraft.errors import UserError
 
-GONE = 10.0  # seconds in which the loaders of a process that was killed go after it
+PATIENCE = 10.0  # seconds in which the data loaders of a killed process end, too
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """While this lasts, `folder` is this process's and that of those it started on other devices.
-    A process that dies lets go of it. UserError if another one trains there."""
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of `folder`; the processes that this one starts on other devices may
+    enter. A process that dies gives it up. UserError if another one trains there."""
     if getattr(rank_zero_only, "rank", 0):
         yield
         return
@@ -25,11 +25,11 @@ def claimed(folder: Path) -> Iterator[None]:
     notes.mkdir(parents=True, exist_ok=True)
     lock = FileLock(notes / "lock")
     try:
-        lock.acquire(timeout=GONE)
+        lock.acquire(timeout=PATIENCE)
     except Timeout:
         raise UserError(
             f"another process is training in {folder}: wait until it ends, or give name=... to "
-            "start beside it"
+            "start another run beside it"
         ) from None
     try:
         yield

@@ -28,8 +28,8 @@ NONE = -1  # the token before the first one of a text
 class Detected(NamedTuple):
     """A detector that sees `order` tokens: the texts and positions it was judged on, how many of
     these are certain, its average precision (guessing reaches the share of certain positions), the
-    share of certain positions found at each of PRECISIONS, and how many passes read 1, 2, ... tokens
-    if what is found at the last of these is skipped."""
+    share of certain positions found at each of PRECISIONS, and how many passes read 1, 2, ...
+    tokens if what is found at the last of these is skipped."""
 
     order: int
     texts: int

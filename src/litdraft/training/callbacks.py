@@ -57,9 +57,9 @@ class Interrupted(Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
         if trainer.is_global_zero and isinstance(exception, KeyboardInterrupt | SIGTERMException):
-            told = f"interrupted behind step {trainer.global_step}, and saved"
+            message = f"interrupted after step {trainer.global_step}, and saved"
             Console(stderr=True, highlight=False, soft_wrap=True).print(
-                f"\n{told}: the same command with resume=true goes on there"
+                f"\n{message}: the same command with resume=true continues there"
             )
 
 

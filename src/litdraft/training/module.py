@@ -13,12 +13,21 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from litdraft.acceptance.replay import Replay, replay_batch
 from litdraft.data.rows.batches import Batch
-from litdraft.errors import UserError
 from litdraft.losses.objective import Objective, Sums
-from litdraft.protocols import Drafter, Target, TargetOutput, TargetSpec, TrainingBatch
+from litdraft.protocols import (
+    Drafter,
+    Target,
+    TargetOutput,
+    TargetSpec,
+    Trainable,
+    TrainingBatch,
+    Unregistered,
+    check_length,
+)
 from litdraft.sampling import Sampling
 from litdraft.teachers.base import Teacher
 from litdraft.teachers.online import Online
+from litdraft.training.checks import check_drafter, check_objective
 from litdraft.training.options import BuildOptimizer, OpenTarget, Schedule
 
 BuildOwnDrafter = Callable[[TargetSpec | None], Drafter]
@@ -31,7 +40,7 @@ class DrafterModule(L.LightningModule):
     trained. `config` is plain data, kept in every checkpoint.
     """
 
-    drafter: Drafter
+    drafter: Trainable
 
     def __init__(
         self,
@@ -52,15 +61,19 @@ class DrafterModule(L.LightningModule):
         self.teacher: Teacher = teacher or Online()
         self.objective, self.k, self.sampling = objective, k, sampling
         self._optimizer, self._schedule = optimizer, schedule
-        self.begun = False  # with the weights of another run
-        self.__dict__["target"] = None
+        self.starts_trained = False  # with the weights of another run
+        self._target: Unregistered[Target] | None = None
+        self.epoch_counts = torch.zeros(2)  # of training: expected accepted drafts, and drafts
         self._replay = Replay.zero(k)
         self._validation = torch.zeros(2)
 
     @property
     def target(self) -> Target | None:
-        target: Target | None = self.__dict__["target"]
-        return target
+        return None if self._target is None else self._target.value
+
+    @property
+    def parameters_trained(self) -> int:
+        return sum(p.numel() for p in self.drafter.parameters() if p.requires_grad)
 
     @property
     def monitor(self) -> tuple[str, str]:
@@ -73,52 +86,39 @@ class DrafterModule(L.LightningModule):
         """Called before every fit and validation; builds once."""
         if "drafter" in self._modules:
             return
-        if self._open_target is None and self.objective.needs_teacher:
-            raise UserError(
-                f"the objective ({', '.join(self.objective.losses)}) learns from a target, but "
-                "target=null was given: use objective=ce"
-            )
+        check_objective(self.objective, has_target=self._open_target is not None)
         if self._open_target is not None:
-            self.__dict__["target"] = self._open_target(self.device)
-        self.drafter = self._build_drafter(self.target.spec if self.target else None)
-        self.drafter.check_length(self.k)
-        learns = any(parameter.requires_grad for parameter in self.drafter.parameters())
-        if not learns and not self.drafter.counted:
-            raise UserError(
-                f"drafter={self.drafter.name} has nothing to train: evaluate it as it is with "
-                "python evaluate.py drafter=..."
-            )
-        if not self.teacher.has_hidden and (self.drafter.needs.hidden or self.drafter.needs.taps):
-            raise UserError(
-                f"drafter={self.drafter.name} reads the target's hidden states, which "
-                "teacher=topk does not keep: use teacher=hidden or teacher=online"
-            )
+            self._target = Unregistered(self._open_target(self.device))
+        drafter = self._build_drafter(self.target.spec if self.target else None)
+        check_length(drafter, self.k)
+        check_drafter(drafter, self.teacher, has_target=self.target is not None)
+        assert isinstance(drafter, Trainable)
+        self.drafter = drafter
         if self.target is not None:
             self.drafter.bind(self.target)
-        elif self.drafter.needs.hidden or self.drafter.needs.taps:
-            raise UserError(
-                f"{type(self.drafter).__name__} reads a target's hidden states, but target=null "
-                "was given: choose a target, or train a language model with drafter=transformer"
-            )
 
     def on_fit_start(self) -> None:
         if self.target is None:
             return
-        # The vocabulary came with the weights of a resumed run, or of the one begun with.
-        if self.begun or self.trainer.ckpt_path is not None:
+        # The vocabulary came with the weights of a resumed run, or of the one it starts from.
+        if self.starts_trained or self.trainer.ckpt_path is not None:
             self.drafter.bind(self.target)
         else:
             text: Any = self.trainer.datamodule  # type: ignore[attr-defined]
             size = self.target.spec.vocabulary
             self.drafter.prepare(lambda: text.counts_V(size).to(self.device))
 
+    def on_train_epoch_start(self) -> None:
+        self.epoch_counts = torch.zeros(2, device=self.device)
+
     def training_step(self, batch: Batch, _: int) -> Tensor:
         sums = self.sums(batch)
         loss = sums.loss * self.world_size
-        self.log("train/loss", loss.detach(), prog_bar=True)
+        self.log("train/loss", loss.detach())
         # One process's estimate: what all of them see is in the validation.
-        rate = sums.acceptance_K.sum() / sums.count_K.sum().clamp_min(1)
-        self.log("train/acceptance", rate, prog_bar=True)
+        counts = torch.stack((sums.acceptance_K.sum(), sums.count_K.sum())).detach()
+        self.epoch_counts += counts
+        self.log("train/acceptance", counts[0] / counts[1].clamp_min(1))
         return loss
 
     @property
@@ -149,18 +149,18 @@ class DrafterModule(L.LightningModule):
             training_batch.trained_BS,
             lead=0 if target is None else 1,
             vocabulary_U=self.drafter.vocabulary_U,
-            start_BS=self.begins(training_batch),
+            start_BS=self.starts(training_batch),
             shared=self.shared,
         )
         own = (
             None if teacher is None else self.drafter.own_loss(states_BSKC, training_batch, teacher)
         )
-        # A mean over this process's places, where the others are sums over all processes'.
+        # A mean over this process's positions; the others are sums over all processes.
         return sums if own is None else sums._replace(loss=sums.loss + own / self.world_size)
 
-    def begins(self, training_batch: TrainingBatch) -> Tensor | None:
-        """Where the text begins behind which drafts may start: a decoder's does behind its source,
-        whose hidden states no draft starts from."""
+    def starts(self, training_batch: TrainingBatch) -> Tensor | None:
+        """Where the text begins after which drafts may start: a decoder's begins after its source,
+        from whose hidden states no draft starts."""
         if (
             self.target is None
             or self.target.spec.encoder_decoder is None
@@ -170,7 +170,7 @@ class DrafterModule(L.LightningModule):
         return (training_batch.prompt_B - 1)[:, None].expand_as(training_batch.trained_BS)
 
     def training_batch(self, batch: Batch, output: TargetOutput | None) -> TrainingBatch:
-        """The batch as the target reads it; the trained tokens behind the first are labels."""
+        """The batch as the target reads it; the trained tokens after the first are labels."""
         return TrainingBatch(
             batch.tokens_BT,
             batch.trained_BT[:, 1:],
@@ -197,10 +197,10 @@ class DrafterModule(L.LightningModule):
         if self.trainer.world_size > 1:
             totals = self.trainer.strategy.reduce(totals.to(self.device), reduce_op="sum")
         if self.target is None:
-            self.log("val/loss", totals[0] / totals[1], prog_bar=True, rank_zero_only=True)
+            self.log("val/loss", totals[0] / totals[1], rank_zero_only=True)
             return
         replay = Replay.of_totals(totals)
-        self.log("val/mean_acceptance_length", replay.mean_acceptance_length, prog_bar=True)
+        self.log("val/mean_acceptance_length", replay.mean_acceptance_length)
         for j, rate in enumerate(replay.conditional_K.tolist(), start=1):
             self.log(f"val/conditional_acceptance_{j}", rate)
 

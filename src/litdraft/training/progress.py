@@ -8,68 +8,78 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from torch import Tensor
 
+from litdraft.protocols import counts
 from litdraft.training.module import DrafterModule
 from litdraft.training.options import TrainingOptions
 
-COLUMNS = ("epoch", "loss", "accepted", "tokens/round", "tokens/s", "time left")
-WIDTHS = (7, 8, 9, 13, 9, 10)
+HEAD = ("epoch", "loss", "accepted", "tokens/round", "tokens/s", "time left")
+WIDTHS = (7, 8, 9, 13, 9, 10)  # 66 columns with the spaces between them: fits into 80
 
 
-def start_up_summary(console: Console, module: DrafterModule, options: TrainingOptions) -> None:
-    """Device, type, target and drafter, before the target writes or reads any text."""
-    drafter = module.drafter
-    parameters = sum(p.numel() for p in drafter.parameters() if p.requires_grad)
-    learns = "counts its text" if drafter.counted else f"{parameters:,} parameters to train"
-    lines = [("device", f"{module.device}, {options.devices} process(es)")]
+def console() -> Console:
+    return Console(highlight=False, soft_wrap=True)
+
+
+def show_summary(console: Console, module: DrafterModule, options: TrainingOptions) -> None:
+    """Device, target and drafter, before the target writes or reads any text."""
+    drafter, processes = module.drafter, options.devices
+    shared = f", {processes} processes" if processes > 1 else ""
+    _fact(console, "device", f"{module.device}{shared}")
     if module.target is not None:
         spec, dtype = module.target.spec, str(module.target.dtype).removeprefix("torch.")
-        lines.append(("target", f"{spec.name}, {spec.layers} layers of {spec.width}, {dtype}"))
-    lines.append(("drafter", f"{drafter.name}, {learns}, k={module.k}"))
-    for name, value in lines:
-        console.print(f"[dim]{name:<8}[/] {value}")
+        _fact(console, "target", f"{spec.name}: {spec.layers} layers, width {spec.width}, {dtype}")
+    learns = f"{module.parameters_trained:,} parameters to train"
+    learns = "counts its text" if counts(drafter) else learns
+    _fact(console, "drafter", f"{drafter.name}: {learns}, k={module.k}")
+
+
+def _fact(console: Console, name: str, value: str) -> None:
+    console.print(f"[dim]{name:<8}[/] {value}")
 
 
 class EpochLines(Callback):
-    """A bar inside an epoch, which disappears, and one line after each: loss, accepted drafts (in
-    training), tokens per round (by replay, in validation), tokens read per second, time left."""
+    """One line after each epoch, and inside it a bar on a terminal, which disappears.
+
+    loss: mean of the epoch. accepted: the expected share of accepted drafts on training text.
+    tokens/round: predicted by replay on validation text; without a target its loss, marked val.
+    tokens/s: training tokens read per second. time left: of the whole training.
+    """
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self._bar: Progress | None = None
-        self._losses: list[Any] = []
+        self._losses: list[Tensor] = []
+        self._tokens = self._first_step = 0
         self._started = self._epoch_started = 0.0
-        self._tokens = 0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._started, self._first_step = time.perf_counter(), trainer.global_step
         if not trainer.is_global_zero:
             return
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        rows, steps = len(data.training), int(trainer.estimated_stepping_batches)
-        self.console.print(
-            f"[dim]{'data':<8}[/] {rows:,} rows of up to {int(data.training.lengths_B.max())} "
-            f"tokens, {steps:,} steps"
+        rows = trainer.datamodule.training  # type: ignore[attr-defined]
+        longest, steps = int(rows.lengths_B.max()), int(trainer.estimated_stepping_batches)
+        _fact(
+            self.console, "data", f"{len(rows):,} rows of up to {longest} tokens, {steps:,} steps"
         )
-        self.console.print(_line(COLUMNS), style="bold")
-        self._started = time.perf_counter()
+        self.console.print(_line(HEAD), style="bold")
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if not trainer.is_global_zero:
-            return
         self._losses, self._tokens = [], 0
         self._epoch_started = time.perf_counter()
-        if self.console.is_terminal:
+        if trainer.is_global_zero and self.console.is_terminal:
             self._bar = Progress(
-                TextColumn("epoch {task.fields[epoch]}"),
+                TextColumn("epoch {task.description}"),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TimeRemainingColumn(),
+                TextColumn("{task.fields[left]} left in all"),
                 console=self.console,
                 transient=True,
             )
-            total = int(trainer.num_training_batches)
-            self._bar.add_task("", total=total, epoch=trainer.current_epoch + 1)
+            batches = int(trainer.num_training_batches)
+            self._bar.add_task(str(trainer.current_epoch + 1), total=batches, left="?")
             self._bar.start()
 
     def on_train_batch_end(
@@ -80,36 +90,19 @@ class EpochLines(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        if not trainer.is_global_zero:
-            return
         self._losses.append(outputs["loss"].detach())
         self._tokens += batch.tokens_BT.numel()
         if self._bar is not None:
-            self._bar.advance(self._bar.task_ids[0])
+            task = self._bar.task_ids[0]
+            self._bar.update(task, advance=1, left=self._time_left(trainer))
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._stop_bar()
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if not trainer.is_global_zero or not self._losses:
-            return
-        now, metrics = time.perf_counter(), trainer.callback_metrics
-        loss = float(sum(self._losses) / len(self._losses))
-        rate = metrics.get("train/acceptance")
-        length = metrics.get("val/mean_acceptance_length")
-        shown = f"{float(length):.3f}" if length is not None else ""
-        if length is None and "val/loss" in metrics:
-            shown = f"val {float(metrics['val/loss']):.3f}"
-        speed = self._tokens / max(now - self._epoch_started, 1e-9)
-        cells = (
-            f"{trainer.current_epoch + 1}/{trainer.max_epochs or '?'}",
-            f"{loss:.3f}",
-            "" if rate is None else f"{100 * float(rate):.1f} %",
-            shown,
-            f"{speed:,.0f}",
-            self._time_left(trainer, now),
-        )
-        self.console.print(_line(cells))
+        if trainer.is_global_zero and self._losses:
+            assert isinstance(pl_module, DrafterModule)
+            self.console.print(_line(self._cells(trainer, pl_module)))
         self._losses = []
 
     def on_exception(
@@ -125,11 +118,26 @@ class EpochLines(Callback):
             self._bar.stop()
             self._bar = None
 
-    def _time_left(self, trainer: L.Trainer, now: float) -> str:
-        """From the steps of this process so far; a resumed run counts its own alone."""
+    def _cells(self, trainer: L.Trainer, module: DrafterModule) -> tuple[str, ...]:
+        last = trainer.max_epochs if (trainer.max_epochs or -1) > 0 else "?"
+        accepted, drafts = module.epoch_counts.tolist()
+        name, _ = module.monitor
+        figure = f"{float(trainer.callback_metrics[name]):.3f}"
+        seconds = max(time.perf_counter() - self._epoch_started, 1e-9)
+        return (
+            f"{trainer.current_epoch + 1}/{last}",
+            f"{float(sum(self._losses)) / len(self._losses):.3f}",
+            "-" if module.target is None else f"{100 * accepted / max(drafts, 1):.1f} %",
+            f"val {figure}" if module.target is None else figure,
+            f"{self._tokens / seconds:,.0f}",
+            self._time_left(trainer),
+        )
+
+    def _time_left(self, trainer: L.Trainer) -> str:
+        """By the pace of this process's own steps: a resumed run did the earlier ones before."""
         total, done = int(trainer.estimated_stepping_batches), trainer.global_step
-        seconds = (now - self._started) * max(total - done, 0) / max(done, 1)
-        minutes, seconds = divmod(int(seconds), 60)
+        pace = (time.perf_counter() - self._started) / max(done - self._first_step, 1)
+        minutes, seconds = divmod(int(pace * max(total - done, 0)), 60)
         return f"{minutes}:{seconds:02d}"
 
 
