@@ -91,7 +91,7 @@ def show(report: Report, folder: Path) -> None:
         console.print(terminal.table(title, tables.quality(report)))
     lossless = report.losslessness
     console.print(
-        f"{report.baseline_tokens_per_second:.0f} tokens/s plain, "
+        f"\n{report.baseline_tokens_per_second:.0f} tokens/s plain, "
         f"{report.tokens_per_second:.0f} with the drafter; {lossless.identical} of "
         f"{lossless.prompts} greedy texts identical, {lossless.near_ties} near ties, "
         f"{lossless.mismatches} mismatches"
