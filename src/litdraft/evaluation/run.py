@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from litdraft.acceptance.counts import ratio
-from litdraft.config.build import sampling_of, samplings_of
+from litdraft.config.build import other_sampling, sampling_of
 from litdraft.data.rows.prompt_layout import prompt_tokens
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.compiled import Compiled
@@ -52,7 +52,7 @@ def evaluate(config: DictConfig, folder: Path) -> float:
         compiled = _compiled(bench, choice.k, [prompts[row] for row in mine])
         work = progress.add_task("decoding", total=2 * -(-len(mine) // config.batch))
         blocks = []
-        for some in samplings_of(config):
+        for some in (sampling, other_sampling(sampling)):
             set_gate = gating.set(some)
             found = block(
                 bench, choice.k, compiled, rows, mine, some, lambda: progress.advance(work)

@@ -12,7 +12,7 @@ from typing import Any
 from rich.progress import Progress
 
 from litdraft.acceptance.counts import repeated_4grams
-from litdraft.config.build import samplings_of
+from litdraft.config.build import other_sampling, sampling_of
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.lossy import Phrase, Skip
 from litdraft.decoding.speculate import Speculate
@@ -42,12 +42,12 @@ def evaluate(bench: Bench, folder: Path) -> float:
             f"decoding={config.decoding.mode} is lossy and measured on one device, for one k and "
             "for the data's prompts: give devices=1, a number for k, and no prompt"
         )
-    prompts = prompts_of(bench, "test", config.prompts).prompts()
+    asked, prompts = sampling_of(config), prompts_of(bench, "test", config.prompts).prompts()
     told = {
         "mode": "lossy",
         "decoding": config.decoding.mode,
         "losslessness": refused(bench),
-        "blocks": [_block(bench, prompts, some) for some in samplings_of(config)],
+        "blocks": [_block(bench, prompts, some) for some in (asked, other_sampling(asked))],
         "k": config.k,
         "prompts": len(prompts),
         **bench.facts(),

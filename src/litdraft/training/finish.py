@@ -17,9 +17,7 @@ from litdraft.training.options import TrainingOptions
 from litdraft.training.result import TrainingResult
 
 
-def write_manifest(
-    result: TrainingResult, options: TrainingOptions, module: DrafterModule
-) -> None:
+def write_manifest(result: TrainingResult, options: TrainingOptions, module: DrafterModule) -> None:
     """manifest.json: the score, what was trained, with which config, where and by which code."""
     write_json(
         result.folder / MANIFEST,
