@@ -93,7 +93,7 @@ def litdraft(arguments: argparse.Namespace, prompts: Sequence[Ids]) -> list[Cont
     for run in arguments.run:
         drafter = open_run(run).drafter
         drafter.bind(fused)
-        drafter.fuse(fused.dtype)
+        drafter.prepare_for_decoding(fused.dtype, native=True)
         for k in arguments.k:
             loop = Speculate(fused, drafter, k, greedy)
             label = f"litdraft, {Path(run).name}, k={k}"

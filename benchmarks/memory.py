@@ -70,7 +70,7 @@ def main() -> None:
     loaded = resident()
     drafter = LSTM(target.spec, width=256, vocabulary=arguments.vocabulary)
     drafter.bind(target)
-    drafter.fuse(torch.bfloat16)
+    drafter.prepare_for_decoding(torch.bfloat16, native=True)
     drafted = resident()
     prompt = [1 + 7 * i % 1000 for i in range(arguments.context)]
     loop = Speculate(target, drafter, arguments.k, Sampling())

@@ -230,7 +230,7 @@ def main() -> None:
     opened = open_run(arguments.run)
     drafter = opened.drafter
     drafter.bind(target)
-    drafter.fuse(target.dtype)
+    drafter.prepare_for_decoding(target.dtype, native=True)
     out, k = Path(arguments.out), arguments.k
     with torch.inference_mode():
         weights = target.model.weights

@@ -25,7 +25,7 @@ from litdraft.drafters.word_completion import WordCompletion
 from litdraft.networks.llama import Llama, LlamaConfig
 from litdraft.networks.t5 import T5
 from litdraft.networks.t5_blocks import T5Config
-from litdraft.protocols import Context, Drafter, Proposal
+from litdraft.protocols import Context, Drafter, Proposal, StopRule
 from litdraft.sampling import Sampling
 from litdraft.targets.frozen import Frozen
 from litdraft.targets.llama import LlamaTarget
@@ -198,7 +198,7 @@ class Pieces(Tokenizer):
 
 def gated(drafter: Sentencewise, threshold: float = 0.15) -> Drafter:
     drafter.set_tokenizer(Pieces())
-    drafter.set_stop_rule(0.9, 0.1, threshold)
+    drafter.set_stop_rule(StopRule(0.9, 0.1, threshold, drafter.cumulative))
     return random(drafter)
 
 

@@ -38,7 +38,7 @@ LAYER_OF = {part: layer for layer, parts in enumerate(LAYERS) for part in parts}
 
 # Language models that another family may hold as its body; beside drafters/parts/ the only
 # modules of drafters/ that a family may take from.
-BODIES = frozenset({"lstm_lm", "cnn_lm", "ngram"})
+BODIES = frozenset({"cnn_lm", "ngram"})
 
 KNOW_HYDRA = frozenset({"config", "runs", "cli"})  # runs.open and runs.restore read saved configs
 HYDRA = frozenset({"hydra", "omegaconf"})

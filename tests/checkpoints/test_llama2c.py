@@ -28,7 +28,7 @@ HEADER = {
 
 
 def size_of(header: dict[str, int]) -> int:
-    """How many floats stand behind a header."""
+    """How many floats stand after a header."""
     width, inner, layers, heads, kv_heads, vocabulary, context = header.values()
     keys = width // heads * kv_heads
     layer = 2 * width + 2 * width * width + 2 * keys * width + 3 * inner * width
@@ -145,7 +145,7 @@ def test_trained_models_run_as_in_run_c(shared: Path, name: str) -> None:
 
 
 @torch.no_grad()
-def test_stories260k_tells_a_story(shared: Path) -> None:
+def test_stories260k_writes_a_story(shared: Path) -> None:
     """Only the right order of weights, the right pairs and the right tokenizer write English."""
     checkpoint = open_checkpoint(shared / "targets/stories260K/stories260K.bin")
     tokenizer = open_tokenizer(shared / "targets/stories260K/tok512.model")
@@ -215,7 +215,7 @@ def state(path: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("vocabulary", [17, -17])
-def test_version_1_holds_what_version_0_does(tmp_path: Path, vocabulary: int) -> None:
+def test_version_1_has_the_weights_of_version_0(tmp_path: Path, vocabulary: int) -> None:
     path = write(tmp_path / "model.bin", vocabulary=vocabulary, heads=6, kv_heads=2)
     one, other = open_checkpoint(path), open_checkpoint(rewrite(path, 1))
     assert one.config == other.config
@@ -235,14 +235,14 @@ def test_version_1_holds_what_version_0_does(tmp_path: Path, vocabulary: int) ->
 )
 def test_version_2_is_dequantized(tmp_path: Path, changes: dict[str, int], group: int) -> None:
     path = write(tmp_path / "model.bin", **changes)
-    found, given, rounded = (
+    result, given, rounded = (
         state(p) for p in (rewrite(path, 2, group), path, dequantized(path, group))
     )
-    for name, values in found.items():
+    for name, values in result.items():
         assert torch.equal(values, rounded[name]), name
         step = given[name].abs().max() / 127
         assert (values - given[name]).abs().max() <= 0.501 * step, name
-    assert not torch.equal(found["embedding.weight"], given["embedding.weight"])
+    assert not torch.equal(result["embedding.weight"], given["embedding.weight"])
 
 
 @torch.no_grad()
@@ -250,9 +250,9 @@ def test_a_quantized_story_begins_alike(shared: Path, tmp_path: Path) -> None:
     (tmp_path / "whole.bin").symlink_to(shared / "targets/stories260K/stories260K.bin")
     tokens = open_tokenizer(shared / "targets/stories260K/tok512.bin").encode("Once upon a time")
     exact = our_logits(tmp_path / "whole.bin", tokens)
-    found = our_logits(rewrite(tmp_path / "whole.bin", 2, 64), tokens)
-    assert 0 < np.abs(found - exact).max() < 0.5
-    assert (found.argmax(1) == exact.argmax(1)).all()
+    result = our_logits(rewrite(tmp_path / "whole.bin", 2, 64), tokens)
+    assert 0 < np.abs(result - exact).max() < 0.5
+    assert (result.argmax(1) == exact.argmax(1)).all()
 
 
 SPOILT = {
@@ -301,7 +301,7 @@ def test_a_later_header_is_checked(tmp_path: Path, at: int, wrong: bytes, messag
 
 
 def test_scales_at_the_end_are_noticed(tmp_path: Path) -> None:
-    """The file is as long as one whose scales stand behind each matrix."""
+    """The file is as long as one whose scales come after each matrix."""
     path = rewrite(write(tmp_path / "model.bin"), 2, 8, apart=True)
     with pytest.raises(UserError, match="no scales after each matrix"):
         open_checkpoint(path)

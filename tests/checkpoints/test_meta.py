@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from tests.checkpoints.meta_files import meta_logits, save_meta
-from tests.checkpoints.test_load import edit_json, our_logits, save_theirs, their_logits
+from tests.checkpoints.test_hf_llama import edit_json, our_logits, save_theirs, their_logits
 from tests.fakes import random_llama
 from tests.loading import held_while_opening
 from torch import Tensor
@@ -74,14 +74,14 @@ def test_scaled_models_are_those_of_transformers(tmp_path: Path, tied: bool, fac
     assert (our_logits(folder, tokens_BT) - expected).abs().max() > 1e-4
 
 
-def test_a_scaling_that_is_reported_is_believed(tmp_path: Path) -> None:
+def test_a_given_scaling_is_used(tmp_path: Path) -> None:
     message: dict[str, Any] = {"use_scaled_rope": True, "rope_scaling_factor": 16.0}
     message["rope_high_freq_factor"] = 2.0
     scaling = open_checkpoint(save_meta(made(), tmp_path, **message)).config.rope_scaling
     assert scaling == RopeScaling(16.0, 1.0, 2.0, 8192)
 
 
-def test_a_head_left_out_is_the_embedding_and_what_is_not_needed_is_passed_over(
+def test_a_head_left_out_is_the_embedding_and_what_is_not_needed_is_ignored(
     tmp_path: Path,
 ) -> None:
     folder, tokens_BT = save_meta(made(), tmp_path, 2), torch.randint(0, 24, (1, 20))
@@ -131,7 +131,7 @@ def test_both_formats_in_one_folder_are_hugging_faces(tmp_path: Path) -> None:
     assert open_checkpoint(tmp_path).config.layers == 1
 
 
-def test_loading_shards_holds_the_weights_once(tmp_path: Path) -> None:
+def test_loading_shards_has_the_weights_in_memory_once(tmp_path: Path) -> None:
     shape = {"width": 512, "heads": 8, "kv_heads": 4, "head_width": 64, "inner": 1536}
     large = save_meta(made(**shape, vocabulary=4096, layers=16, tied=False), tmp_path / "large", 4)
     small = save_meta(made(), tmp_path / "small", 4)

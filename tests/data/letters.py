@@ -9,7 +9,7 @@ from litdraft.tokenizers.base import Tokenizer
 
 
 class Letters(Tokenizer):
-    """One id a letter; 1 begins a text, 2 ends it."""
+    """One id per letter; 1 begins a text, 2 ends it."""
 
     size, bos = 128, 1
     eos: int | None = 2

@@ -49,7 +49,7 @@ def test_the_fused_step_decodes_without_loss(
     drafter = family(fused).to(dtype if dtype == torch.float32 else torch.float32)
     fused.fuse()
     drafter.eval().bind(fused)
-    drafter.fuse(dtype)
+    drafter.prepare_for_decoding(dtype, native=True)
     plain = Autoregress(fused, Sampling()).generate(PROMPTS, 40).tokens
     told = Speculate(fused, drafter, K, Sampling()).generate(PROMPTS, 40)
     error = max(

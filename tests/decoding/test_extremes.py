@@ -42,7 +42,7 @@ class Contrary(Drafter):
     def propose(
         self, state: None, context: Context, k: int, sampling: Sampling, uniforms_BK: Tensor
     ) -> Proposal:
-        target = self.__dict__["target"]
+        target = self.target
         tokens_BT = context.tokens_BT.clone()
         rows_B, drafts = torch.arange(len(tokens_BT)), []
         for j in range(k):

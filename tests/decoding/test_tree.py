@@ -14,7 +14,7 @@ from tests.foreign import network
 from tests.statistic import pair_statistic
 from torch import Tensor
 
-from litdraft.checkpoints.hf_causal import proven
+from litdraft.checkpoints.hf_causal_check import checked_model as proven
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.speculate import Speculate
 from litdraft.decoding.verify import verify

@@ -11,9 +11,9 @@ from tests.fakes import context_of, random_target
 from torch import Tensor
 
 from litdraft.drafters.lstm import LSTM
-from litdraft.drafters.parts.stepwise import State, starts_before
+from litdraft.drafters.parts.stepwise import HiddenState, starts_before
 from litdraft.native.build import available
-from litdraft.protocols import Context, Observation, TrainingBatch
+from litdraft.protocols import Observation, TrainingBatch
 from litdraft.sampling import Sampling, draw
 from litdraft.targets.llama import LlamaTarget
 
@@ -39,7 +39,7 @@ def test_states_equal_propose(layers: int, head: str) -> None:
     length_B = torch.full((4,), length)
     context = context_of(tokens_BT, length_B)
     hidden_BSD = TARGET.forward(tokens_BT[:, :-1]).hidden_BPD
-    state = State(hidden_BSD[:, length - 2])  # the last token is emitted and unread
+    state = HiddenState(hidden_BSD[:, length - 2])  # the last token is emitted and unread
     drawn_BK = torch.rand(4, K, dtype=torch.float64)
     proposal = drafter.propose(state, context, K, Sampling(1.0), drawn_BK)
     assert proposal.probs_BNU is not None
@@ -146,11 +146,7 @@ def test_drafter_and_target_may_differ_in_type(
     rounded.load_state_dict(exact.state_dict())
     rounded.to(mine).bind(target)
     for drafter in (exact, rounded):
-        hidden_BSD = (
-            exact.__dict__["target"]
-            .forward(tokens_BT[:, :-1])
-            .hidden_BPD.to(drafter.__dict__["target"].dtype)
-        )
+        hidden_BSD = exact.target.forward(tokens_BT[:, :-1]).hidden_BPD.to(drafter.target.dtype)
         states_BSKC = drafter.states(lesson_of(tokens_BT, hidden_BSD))
         assert states_BSKC.dtype == drafter.opening.weight.dtype
         told.append(Sampling(1.0).probs(drafter.unembed(states_BSKC[:, 2:, 1], 1)))
@@ -176,13 +172,13 @@ def test_the_native_draft_is_the_draft(shape: dict[str, Any], temperature: float
     drafter.head.learn(torch.rand(24))
     drafter.bind(target)
     rows, sampling = 17, Sampling(temperature)
-    state = State(torch.randn(rows, 16))
+    state = HiddenState(torch.randn(rows, 16))
     tokens_BT = torch.randint(0, 24, (rows, 9))
     length_B = torch.full((rows,), 9)
     context = context_of(tokens_BT, length_B)
     drawn_BK = torch.rand(rows, 4, dtype=torch.float64)
     eager = drafter.propose(state, context, 4, sampling, drawn_BK)
-    drafter.fuse(torch.float32)
+    drafter.prepare_for_decoding(torch.float32, native=True)
     fused = drafter.propose(state, context, 4, sampling, drawn_BK)
     assert torch.equal(eager.tokens_BN, fused.tokens_BN)
     if temperature == 0:

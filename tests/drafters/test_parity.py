@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from litdraft.drafters.parts.correction import Correction
 from litdraft.errors import UserError
-from litdraft.protocols import Drafter, TrainingBatch
+from litdraft.protocols import Trainable, TrainingBatch
 from litdraft.targets.llama import LlamaTarget
 
 K, PLACES = 4, 12
@@ -162,7 +162,7 @@ def test_gated_convolutions() -> None:
 def test_packed_texts_do_not_read_each_other(family: Any) -> None:
     """Two texts in one row, against each alone."""
     target = random_target()
-    drafter: Drafter = family(target)
+    drafter: Trainable = family(target)
     start_BS = torch.tensor([[0] * 7 + [7] * 5, [0] * PLACES])
     batch, packed_BSKC = taught(target, drafter, start_BS)
     assert batch.hidden_BSD is not None

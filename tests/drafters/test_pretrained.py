@@ -164,7 +164,7 @@ def test_it_drafts_in_the_targets_type(tmp_path: Path, kind: str) -> None:
     target = random_target(vocabulary=VOCABULARY, dtype=torch.bfloat16)
     drafter = Pretrained(target.spec, saved(tmp_path, kind))
     drafter.bind(target)
-    drafter.compute_in(target.dtype)
+    drafter.prepare_for_decoding(target.dtype, native=False)
     assert {weight.dtype for weight in drafter.parameters()} == {torch.bfloat16}
     told = Speculate(target, drafter, 3, Sampling(1.0)).generate(PROMPTS, 12)
     assert sum(map(sum, told.drafted)) > 0

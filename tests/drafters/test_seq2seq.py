@@ -22,7 +22,7 @@ from litdraft.drafters.t5 import T5Drafter
 from litdraft.drafters.transformer import Transformer
 from litdraft.errors import UserError
 from litdraft.evaluation.losslessness import judge, measured_error
-from litdraft.protocols import Drafter, EncoderDecoderLayout, TargetSpec, TrainingBatch
+from litdraft.protocols import Drafter, EncoderDecoderLayout, TargetSpec, Trainable, TrainingBatch
 from litdraft.sampling import Sampling
 from litdraft.targets.frozen import Frozen
 from litdraft.targets.seq2seq import Seq2SeqTarget
@@ -51,6 +51,7 @@ def test_states_equal_what_propose_computes(
 ) -> None:
     """Distributions of a first draft behind ragged sources."""
     drafter, sampling = family(target).eval(), Sampling(1.0)
+    assert isinstance(drafter, Trainable)
     drafter.bind(target)
     loop = Speculate(target, drafter, K, sampling)
     with torch.inference_mode():

@@ -12,7 +12,7 @@ from torch import Tensor
 from litdraft.drafters.lstm import LSTM
 from litdraft.drafters.transformer import Transformer
 from litdraft.errors import UserError
-from litdraft.protocols import Drafter, Observation, TrainingBatch
+from litdraft.protocols import Observation, Trainable, TrainingBatch
 from litdraft.sampling import Sampling
 from litdraft.targets.llama import LlamaTarget
 
@@ -20,15 +20,15 @@ K = 3
 SAMPLING = Sampling(1.0)
 
 
-def own_head(target: LlamaTarget) -> Drafter:
+def own_head(target: LlamaTarget) -> Trainable:
     return LSTM(target.spec, layers=1, width=10, head="own").double()
 
 
-def frozen_head(target: LlamaTarget) -> Drafter:
+def frozen_head(target: LlamaTarget) -> Trainable:
     return LSTM(target.spec, layers=2, width=10).double()
 
 
-def taught(target: LlamaTarget, drafter: Drafter, tokens_BT: Tensor, k: int = K) -> Tensor:
+def taught(target: LlamaTarget, drafter: Trainable, tokens_BT: Tensor, k: int = K) -> Tensor:
     """probs_BSKV from `states`."""
     hidden_BSD = target.forward(tokens_BT[:, :-1]).hidden_BPD
     batch = TrainingBatch(tokens_BT, torch.ones_like(tokens_BT[:, 1:]).bool(), hidden_BSD, None, k)
@@ -39,7 +39,7 @@ def taught(target: LlamaTarget, drafter: Drafter, tokens_BT: Tensor, k: int = K)
 
 
 @pytest.mark.parametrize("family", [own_head, frozen_head, *TRAINED, ngram])
-def test_states_equal_what_propose_computes(family: Callable[[LlamaTarget], Drafter]) -> None:
+def test_states_equal_what_propose_computes(family: Callable[[LlamaTarget], Trainable]) -> None:
     """Several rounds over ragged rows, with every number of accepted drafts."""
     target = random_target()
     drafter = family(target).eval()
@@ -77,7 +77,7 @@ def test_states_equal_what_propose_computes(family: Callable[[LlamaTarget], Draf
 
 
 @pytest.mark.parametrize("family", [own_head, frozen_head, *TRAINED])
-def test_everything_learns_but_the_target(family: Callable[[LlamaTarget], Drafter]) -> None:
+def test_everything_learns_but_the_target(family: Callable[[LlamaTarget], Trainable]) -> None:
     target = random_target()
     drafter = family(target)
     drafter.bind(target)

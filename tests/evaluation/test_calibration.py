@@ -16,6 +16,7 @@ from litdraft.evaluation import calibration as gating
 from litdraft.evaluation.calibration import Heard
 from litdraft.evaluation.losslessness import verifies
 from litdraft.evaluation.lossy_quality import drafts, judged
+from litdraft.protocols import StopRule
 from litdraft.sampling import Sampling
 
 
@@ -71,7 +72,7 @@ def test_what_is_heard_is_what_rounds_propose(sampling: Sampling) -> None:
         drafter.bind(target)
         heard = gating.hear(target, drafter, prompts, texts, sampling)
         assert len(heard.score_n) == 3 * 29
-        drafter.gate = None
+        drafter.rule = None
         if sampling.greedy:
             # Every draft is judged, so as often as it is kept of all rounds that draft one token.
             found = Speculate(target, drafter, 1, sampling).generate(prompts, 30)
@@ -93,7 +94,7 @@ def test_a_gate_keeps_what_it_lets_through() -> None:
     middle = float(np.median(gating.probs(heard, 0.9, 0.1)))
     counts = {}
     for threshold in (0.0, middle, 2.0):
-        drafter.set_stop_rule(0.9, 0.1, threshold)
+        drafter.set_stop_rule(StopRule(0.9, 0.1, threshold, drafter.cumulative))
         found = Speculate(target, drafter, 3, Sampling()).generate([[1, 5, 6]], 60)
         counts[threshold] = sum(map(sum, found.drafted))
     assert counts[0.0] > counts[middle] > counts[2.0] == 0

@@ -1,4 +1,4 @@
-"""A teacher that is asked once says what it would have said every time."""
+"""Cached teacher outputs train as the target itself does."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_hidden_states_from_the_cache_teach_as_the_target_does(
         assert torch.allclose(getattr(hidden, name), getattr(online, name), rtol=near), name
 
 
-def test_int8_keeps_a_hundredth_of_the_largest_value(tmp_path: Path) -> None:
+def test_int8_is_exact_to_a_hundredth_of_the_largest_value(tmp_path: Path) -> None:
     target = random_target(dtype=torch.float32)
     exact = cache_of(tmp_path, Hidden(), target)
     small_ = cache_of(tmp_path, Hidden("int8"), target)
@@ -90,20 +90,20 @@ def test_int8_keeps_a_hundredth_of_the_largest_value(tmp_path: Path) -> None:
         assert (error <= teacher_outputs["hidden"].abs().amax(-1) / 253).all()
 
 
-def test_the_best_guesses_and_the_mass_after_them(tmp_path: Path) -> None:
+def test_top_probabilities_and_the_mass_of_the_rest(tmp_path: Path) -> None:
     target = random_target(dtype=torch.float32)
     hidden = cache_of(tmp_path, Hidden(), target)
     for top, near in ((target.spec.vocabulary, 2e-3), (4, None)):
         teacher = TopK(top)
         batch = collate([cache_of(tmp_path, teacher, target)[1]])
-        said = teacher.logits(target, batch, None)(torch.arange(LENGTHS[1] - 1))
+        predicted = teacher.logits(target, batch, None)(torch.arange(LENGTHS[1] - 1))
         teacher_outputs = hidden[1].teacher_outputs
         assert teacher_outputs is not None
         exact = log_softmax(target.unembed(teacher_outputs["hidden"]))
-        assert torch.allclose(said.exp().sum(-1), torch.ones(len(said)), atol=2e-3)
+        assert torch.allclose(predicted.exp().sum(-1), torch.ones(len(predicted)), atol=2e-3)
         best = exact.topk(4).indices
-        assert torch.allclose(said.gather(1, best), exact.gather(1, best), atol=5e-3)
-        assert near is None or torch.allclose(said.exp(), exact.exp(), atol=near)
+        assert torch.allclose(predicted.gather(1, best), exact.gather(1, best), atol=5e-3)
+        assert near is None or torch.allclose(predicted.exp(), exact.exp(), atol=near)
 
 
 def test_taps_come_with_the_hidden_states(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_processes_share_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert contents(cache.folder) == alone
 
 
-def test_a_cache_of_something_else_is_refused(tmp_path: Path) -> None:
+def test_a_cache_with_different_facts_is_refused(tmp_path: Path) -> None:
     target, other = random_target(dtype=torch.float32), random_target(seed=9, dtype=torch.float32)
     path = str(tmp_path / "mine")
     TeacherCache(texts(), Hidden(), target, (), tmp_path, Distributed(), path)
@@ -164,7 +164,7 @@ def test_a_cache_of_something_else_is_refused(tmp_path: Path) -> None:
     assert one != two
 
 
-def test_the_disks_room_is_asked_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_space_is_checked_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full = SimpleNamespace(free=100)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
     with pytest.raises(UserError, match=r"has 100 bytes free, but the teacher cache needs 7.23 KB"):
@@ -172,15 +172,15 @@ def test_the_disks_room_is_asked_first(tmp_path: Path, monkeypatch: pytest.Monke
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
-def test_sizes_are_reported_as_they_are(tmp_path: Path) -> None:
+def test_reported_sizes_are_exact(tmp_path: Path) -> None:
     target = random_target(dtype=torch.float32)
     for teacher in (Hidden(), Hidden("int8"), Hidden("bfloat16"), TopK(4)):
         cache = cache_of(tmp_path, teacher, target, (1,) if isinstance(teacher, Hidden) else ())
-        said = teacher.bytes_per_token(target.spec, target.dtype, len(cache.taps))
+        predicted = teacher.bytes_per_token(target.spec, target.dtype, len(cache.taps))
         teacher_outputs = cache[1].teacher_outputs
         assert teacher_outputs is not None
         really = sum(v.element_size() * v[0].numel() for v in teacher_outputs.values())
-        assert said == really
+        assert predicted == really
     assert [readable_size(size) for size in (12, 1234, 3.5e13)] == ["12 bytes", "1.23 KB", "35 TB"]
     with pytest.raises(UserError, match=r"teacher\.dtype=int4"):
         Hidden("int4")

@@ -56,7 +56,7 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
         find_template(tmp_path, "", "")
 
 
-def test_tokenizers_know_the_template_beside_them(
+def test_tokenizers_find_the_template_in_their_folder(
     little: Path, shared: Path, tmp_path: Path
 ) -> None:
     real = shared / "targets" / "tinystories656K_hf" / "tokenizer.json"

@@ -55,7 +55,7 @@ def test_training_repeats_itself_and_leaves_nothing_else(trained: Path, tmp_path
 
 
 def test_long_lines_are_learned_from(tmp_path: Path) -> None:
-    """SentencePiece leaves out lines of more than 4,192 bytes unless it is message not to."""
+    """SentencePiece leaves out lines of more than 4,192 bytes unless configured otherwise."""
     text = "xylophone zeppelin " * 500
     tokenizer = train_sentencepiece([text], 300, tmp_path / "long.model")
     assert len(tokenizer.encode("xylophone zeppelin", bos=False)) <= 4
@@ -117,7 +117,7 @@ def test_hugging_face_pieces_are_those_of_transformers(shared: Path) -> None:
 
 
 def hugging_face(folder: Path, words: list[str], **beside: dict[str, object]) -> Path:
-    """A made tokenizer.json of whole words, and the files beside it."""
+    """A made tokenizer.json of whole words, and other files of the folder."""
     import tokenizers
 
     model = tokenizers.models.WordLevel({word: i for i, word in enumerate(words)}, "<unk>")
@@ -183,7 +183,7 @@ def test_a_file_that_is_no_tokenizer_is_refused_by_name(tmp_path: Path, name: st
         open_tokenizer(tmp_path / name)
 
 
-def test_an_empty_folder_is_reported_what_it_should_hold(tmp_path: Path) -> None:
+def test_an_empty_folder_error_names_what_it_should_have(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"tokenizer\.model or a tokenizer\.json"):
         open_tokenizer(tmp_path)
 
@@ -236,7 +236,9 @@ def test_the_same_pieces_in_two_formats_are_the_same(shared: Path) -> None:
     assert first_difference(whole, stories) == 259  # behind three specials and 256 bytes
 
 
-def test_content_tells_tokenizers_of_the_same_pieces_apart(shared: Path, tmp_path: Path) -> None:
+def test_content_distinguishes_tokenizers_with_the_same_pieces(
+    shared: Path, tmp_path: Path
+) -> None:
     path = shared / "targets" / "tinystories656K_hf" / "tokenizer.json"
     message = json.loads(path.read_text(encoding="utf-8"))
     message["normalizer"] = {"type": "Lowercase"}

@@ -42,7 +42,7 @@ class Every(Letters):
 
 @pytest.mark.parametrize("parts", TEXTS.values(), ids=TEXTS.keys())
 def test_sentences_spelled_letter_by_letter(parts: list[str]) -> None:
-    """A space of its own behind a stop belongs to the sentence before."""
+    """A space of its own after a stop belongs to the sentence before."""
     tokens_BT = torch.tensor([Every().encode("".join(parts), bos=False)])
     sentence_starts = SentenceStarts(Every())
     starts_T = sentence_starts(tokens_BT)[0]
@@ -64,7 +64,7 @@ def begins(text: str) -> set[int]:
 
 
 def letters_before(parts: Iterable[str]) -> set[int]:
-    """How many letters that are no spaces stand before each part of a text."""
+    """How many letters that are no spaces come before each part of a text."""
     return set(accumulate((len("".join(part.split())) for part in list(parts)[:-1]), initial=0))
 
 
@@ -86,10 +86,10 @@ def test_sentences_of_a_real_book(shared: Path, name: str, book: str) -> None:
     assert not (begun_T & ~possible_T).any(), "what is ruled out soon never happens"
     assert possible_T.float().mean() < 0.15, "and most is"
     cuts = [*starts_T.unique().tolist(), len(tokens)]
-    found = letters_before(tokenizer.decode(tokens[a:b]) for a, b in pairwise(cuts))
+    result = letters_before(tokenizer.decode(tokens[a:b]) for a, b in pairwise(cuts))
     expected = letters_before(text[a:b] for a, b in pairwise([*sorted(begins(text)), len(text)]))
     assert len(expected) > 300
-    assert len(found ^ expected) <= 1
+    assert len(result ^ expected) <= 1
 
 
 def test_what_comes_later_changes_nothing_before(shared: Path) -> None:

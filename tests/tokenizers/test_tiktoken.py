@@ -68,7 +68,7 @@ def join(parts: list[bytes], joined: bytes) -> None:
 
 
 def slow(ranks: dict[bytes, int], text: str) -> list[int]:
-    """As tiktoken says it does: join the leftmost neighbours of the lowest rank until none has."""
+    """As tiktoken documents: join the leftmost neighbours of the lowest rank until none has."""
     ids = []
     for word in regex.findall(PATTERN, text):
         parts = [bytes([byte]) for byte in word.encode()]
@@ -148,7 +148,7 @@ def test_a_rendered_turn_has_its_special_tokens(tokenizer: Tokenizer) -> None:
     assert tokenizer.decode(ids) == "user\n\nA cat"
 
 
-def test_a_template_beside_the_file_is_found(tmp_path: Path) -> None:
+def test_a_template_in_the_folder_is_found(tmp_path: Path) -> None:
     (tmp_path / "chat_template.jinja").write_text("{{ bos_token }}{{ messages[0].content }}")
     template = open_tokenizer(write(tmp_path / "tokenizer.model", RANKS)).template
     assert template is not None

@@ -29,7 +29,7 @@ def test_kinds_of_texts(text: str, name: str) -> None:
 
 
 def named(tokenizer: Tokenizer, text: str) -> list[tuple[str, str]]:
-    """Pieces of a text, behind a newline, and the kinds of the tokens where they stand."""
+    """Pieces of a text, after a newline, and the kinds of the tokens in it."""
     newline = tokenizer.encode("\n", bos=False)[-1:]
     tokens_n = torch.tensor(newline + tokenizer.encode(text, bos=False))
     kind_n = TokenKinds.of(tokenizer).in_context(tokens_n[:-1], tokens_n[1:])
@@ -38,7 +38,7 @@ def named(tokenizer: Tokenizer, text: str) -> list[tuple[str, str]]:
 
 
 def byte_level(path: Path) -> Tokenizer:
-    """A byte-level tokenizer.json, as GPT-2 and its heirs have them."""
+    """A byte-level tokenizer.json, as GPT-2 and later models have."""
     made = tokenizers.ByteLevelBPETokenizer()
     made.train_from_iterator([TEXT] * 5, 400, special_tokens=["<|endoftext|>"])
     made.save(str(path))
@@ -52,9 +52,9 @@ def tiktoken(path: Path) -> Tokenizer:
 
 def test_byte_level_tokenizers_know_the_same_kinds(tmp_path: Path) -> None:
     for tokenizer in (byte_level(tmp_path / "tokenizer.json"), tiktoken(tmp_path / "t.model")):
-        found = dict(named(tokenizer, "Once a time, there"))
-        assert (found["Once"], found["Ġa"], found["Ġthere"]) == ("word", "word", "word")
-        assert found[","] == "punctuation"
+        result = dict(named(tokenizer, "Once a time, there"))
+        assert (result["Once"], result["Ġa"], result["Ġthere"]) == ("word", "word", "word")
+        assert result[","] == "punctuation"
         kinds = TokenKinds.of(tokenizer)
         alone = {tokenizer.piece(token): KINDS[kinds.kind_V[token]] for token in range(256)}
         expected = {"e": "suffix", "7": "digit", "Ġ": "space", "!": "punctuation", "Ã": "byte"}
@@ -82,8 +82,8 @@ REAL = {
 @pytest.mark.parametrize("name", REAL)
 def test_real_tokenizers(shared: Path, name: str) -> None:
     text, expected = REAL[name]
-    found = named(open_tokenizer(shared / "targets" / name), text)
-    message = [f"{piece}:{kind}" for piece, kind in found]
+    result = named(open_tokenizer(shared / "targets" / name), text)
+    message = [f"{piece}:{kind}" for piece, kind in result]
     assert message == expected.split(" ")
 
 

@@ -19,6 +19,7 @@ from litdraft.targets.llama import LlamaTarget
 from litdraft.tokenizers.base import Tokenizer
 from litdraft.training.datamodule import TextModule
 from litdraft.training.module import DrafterModule
+from litdraft.training.options import LoaderOptions
 from litdraft.training.schedule import constant
 
 
@@ -42,8 +43,9 @@ def data_of(
 ) -> TextModule:
     source = TargetGenerated(samples=64, length=32, opening=4)
     return TextModule(
-        source, NoTokenizer(), lambda device: target, batch_size=batch_size,
-        validation_prompts=8, max_new_tokens=24, sampling=sampling, cache=folder / "cache",
+        source, NoTokenizer(), lambda device: target, sampling=sampling,
+        loader=LoaderOptions(batch_size=batch_size, validation_prompts=8, validation_tokens=24,
+                             cache=folder / "cache"),
     )  # fmt: skip
 
 

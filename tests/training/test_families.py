@@ -21,10 +21,10 @@ from litdraft.drafters.mtp import MTP
 from litdraft.drafters.transformer import Transformer
 from litdraft.errors import UserError
 from litdraft.losses.objective import Objective
-from litdraft.protocols import Drafter, TrainingBatch
+from litdraft.protocols import Trainable, TrainingBatch
 from litdraft.sampling import Sampling
 
-FAMILIES: dict[str, Callable[..., Drafter]] = {
+FAMILIES: dict[str, Callable[..., Trainable]] = {
     "mtp": partial(MTP, heads=2, correction="gru", rank=8),
     "mtp_own": partial(MTP, heads=2, head="own", vocabulary=16),
     "matrix": partial(Matrix, heads=2, correction="gated", rank=8),

@@ -15,7 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from litdraft.protocols import Drafter, Target, TrainingBatch
+from litdraft.protocols import Drafter, Replayable, Target, TrainingBatch
 from litdraft.sampling import Sampling
 
 CHUNK = 256  # positions of a text unembedded at a time
@@ -128,6 +128,8 @@ def replay_batch(
     training_batch = TrainingBatch(
         tokens_BT, trained_BS, output.hidden_BPD, output.taps_BPC, k, prompt_B=batch.prompt_B
     )
+    if not isinstance(drafter, Replayable):
+        raise TypeError(f"{type(drafter).__name__} cannot be replayed: it has no likelihood")
     accept_BSK = drafter.likelihood(training_batch, sampling)
     if not sampling.greedy:
         probs_BS = text_probs(target, output.hidden_BPD, tokens_BT[:, 1:], sampling)

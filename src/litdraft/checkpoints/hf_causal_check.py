@@ -50,7 +50,7 @@ def checked_model(model: Any, context: int, name: str) -> HFCausal:
 
 
 def _packs(causal: HFCausal, tokens_BT: Tensor, tolerance: float) -> bool:
-    """Whether a text packed behind another in a row gives the same states as alone."""
+    """Whether a text packed after another in a row gives the same states as alone."""
     start_BT = LAG * (torch.arange(LENGTH, device=tokens_BT.device) >= LAG).expand_as(tokens_BT)
     packed_BTD = causal.forward(tokens_BT, start_BP=start_BT)[0]
     alone_BTD = causal.forward(tokens_BT[:, LAG:])[0]

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import get_object
+from hydra.utils import get_class, get_object
 from omegaconf import DictConfig, OmegaConf
 
 from litdraft.config.data import source_of, texts_of
 from litdraft.config.groups import build, group_without
 from litdraft.errors import UserError
 from litdraft.io import replacing
-from litdraft.protocols import Drafter, Target, TargetSpec
+from litdraft.protocols import Drafter, Target, TargetSpec, Tokenized, Trainable
 from litdraft.sampling import Sampling
 from litdraft.teachers.base import Teacher
 from litdraft.tokenizers.base import Tokenizer
@@ -100,7 +100,8 @@ def drafter_of(config: DictConfig, spec: TargetSpec | None, tokenizer: Tokenizer
             "a language model with drafter=transformer"
         )
     drafter: Drafter = build(node, spec=spec)
-    drafter.set_tokenizer(tokenizer)
+    if isinstance(drafter, Tokenized):
+        drafter.set_tokenizer(tokenizer)
     return drafter
 
 
@@ -112,5 +113,4 @@ def is_trained(config: DictConfig) -> bool:
     """Whether the drafter of a config has anything to train: otherwise a sweep only evaluates."""
     if config.drafter is None:
         return True  # which training refuses, in a sentence
-    family = get_object(config.drafter._target_)
-    return bool(getattr(family, "counted", False)) or family.states is not Drafter.states
+    return issubclass(get_class(config.drafter._target_), Trainable)

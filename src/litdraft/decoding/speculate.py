@@ -25,6 +25,7 @@ from litdraft.protocols import (
     TargetOutput,
     Tree,
     Verdict,
+    check_length,
     pass_path,
     select,
 )
@@ -51,7 +52,7 @@ class Speculate:
         """UserError if k is below 1 or more than the drafter can propose."""
         if k < 1:
             raise UserError(f"k={k} was given: a drafter drafts at least one token")
-        drafter.check_length(k)
+        check_length(drafter, k)
         self.target, self.drafter = target, drafter
         self.k, self.sampling, self.seed = k, sampling, seed
         self._half = torch.tensor(0.5, dtype=torch.float64, device=target.device)

@@ -16,14 +16,14 @@ from litdraft.protocols import Context, Observation, TargetSpec, TrainingBatch
 
 
 @dataclass
-class State:
+class HiddenState:
     """The target's last hidden states, right-aligned, oldest first."""
 
     hidden_BwD: Tensor
 
 
 @dataclass
-class Memory:
+class CNNDraft:
     """The window before the place to be read, and what h_t gives: to the first step's input, and
     to every step's output."""
 
@@ -57,11 +57,11 @@ class CNN(Unrolled):
         self.unknown_C = nn.Parameter(torch.zeros(width))
         self.out = nn.Linear(width, self.head.inputs, bias=False)
 
-    def allocate(self, rows: int, capacity: int, k: int) -> State:  # type: ignore[override]
+    def allocate(self, rows: int, capacity: int, k: int) -> HiddenState:  # type: ignore[override]
         width = self.opening.in_features
-        return State(self.unknown_C.new_zeros(rows, self.stack.span, width))
+        return HiddenState(self.unknown_C.new_zeros(rows, self.stack.span, width))
 
-    def observe(self, state: State, observation: Observation, context: Context) -> None:  # type: ignore[override]
+    def observe(self, state: HiddenState, observation: Observation, context: Context) -> None:  # type: ignore[override]
         """The window moves on by what was kept."""
         span, (rows, _, width) = self.stack.span, observation.hidden_BPD.shape
         steps_w = torch.arange(span, device=observation.count_B.device)
@@ -72,11 +72,11 @@ class CNN(Unrolled):
         former_BwD = state.hidden_BwD.gather(1, former_Bw[..., None].expand(rows, span, width))
         state.hidden_BwD.copy_(torch.where((new_Bw >= 0)[..., None], new_BwD, former_BwD))
 
-    def begin(self, hidden_nD: Tensor) -> Memory:
+    def begin(self, hidden_nD: Tensor) -> CNNDraft:
         input_nC, output_nC = self.opening(hidden_nD).split(self.sizes, -1)
-        return Memory(Window([]), input_nC, output_nC)
+        return CNNDraft(Window([]), input_nC, output_nC)
 
-    def start(self, state: State, context: Context) -> Memory:  # type: ignore[override]
+    def start(self, state: HiddenState, context: Context) -> CNNDraft:  # type: ignore[override]
         """The places before the last one that the target has read, computed again."""
         tokens_Bw, slots_Bw = context.before_BP(self.stack.span - 1)  # behind those places
         memory = self.begin(state.hidden_BwD[:, -1])
@@ -84,7 +84,7 @@ class CNN(Unrolled):
         memory.window = self.stack.end(inputs_BwC, slots_Bw > 0)
         return memory
 
-    def starts(self, batch: TrainingBatch, row_n: Tensor, start_n: Tensor) -> Memory:
+    def starts(self, batch: TrainingBatch, row_n: Tensor, start_n: Tensor) -> CNNDraft:
         assert batch.hidden_BSD is not None
         hidden_BSD = batch.hidden_BSD.to(self.unknown_C.dtype)
         inputs_BSC = self._inputs(hidden_BSD, batch.tokens_BT[:, 1:])
@@ -97,7 +97,7 @@ class CNN(Unrolled):
         memory.window = self.stack.behind(padded, row_n, start_n)
         return memory
 
-    def step(self, memory: Memory, token_n: Tensor, j: int) -> Tensor:
+    def step(self, memory: CNNDraft, token_n: Tensor, j: int) -> Tensor:
         read_nC = self.read(self.embedded(token_n, self.unknown_C))
         inputs_nC = read_nC + (memory.input_nC if j == 0 else self.unknown_C)
         states_nC: Tensor = self.out(self.stack.step(memory.window, inputs_nC)) + memory.output_nC

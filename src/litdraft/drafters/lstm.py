@@ -14,15 +14,15 @@ from torch import Tensor, nn
 
 from litdraft.drafters.parts.encoder_source import Remembered, SourceReader
 from litdraft.drafters.parts.head import Head
-from litdraft.drafters.parts.stepwise import State, Unrolled
+from litdraft.drafters.parts.stepwise import HiddenState, Unrolled
 from litdraft.errors import UserError
 from litdraft.native.build import OUT, packed
-from litdraft.protocols import Context, Observation, Proposal, Target, TargetSpec, TrainingBatch
+from litdraft.protocols import Context, Observation, Proposal, TargetSpec, TrainingBatch
 from litdraft.sampling import Sampling
 
 
 @dataclass
-class Memory:
+class LSTMDraft:
     """A draft under way: what the start gives to every step, and each layer's memory."""
 
     gates_nG: Tensor
@@ -32,8 +32,8 @@ class Memory:
 
 
 @dataclass
-class Start(State):
-    """And what was given, where the head looks at that."""
+class LSTMState(HiddenState):
+    """And what the head remembers of a source, if it looks at that."""
 
     source: Remembered | None = None
 
@@ -61,6 +61,7 @@ class LSTM(Unrolled):
                 f"drafter=lstm was given layers={layers}, width={width}: both must be at least 1"
             )
         self.layers, self.width = layers, width
+        self._native: NativeDraft | None = None
         self.head = Head(spec, width, head, vocabulary)
         # All that the start gives, one product a round: gates, output, and each layer's memory.
         output = self.head.inputs
@@ -84,15 +85,15 @@ class LSTM(Unrolled):
             nn.init.ones_(bias[width : 2 * width])  # remember at first (Jozefowicz et al., 2015)
         self.out = nn.Linear(width, output, bias=False)
 
-    def fuse(self, dtype: torch.dtype) -> None:
-        target: Target = self.__dict__["target"]
-        if target.packed is not None and self.width % OUT == 0 and self.source is None:
-            self.__dict__["fused"] = Fused(self, *target.packed, dtype)
+    def prepare_for_decoding(self, dtype: torch.dtype, native: bool) -> None:
+        packed_target = self.target.packed if native else None
+        if packed_target is not None and self.width % OUT == 0 and self.source is None:
+            self._native = NativeDraft(self, *packed_target, dtype)
         else:
-            super().fuse(dtype)
+            super().prepare_for_decoding(dtype, native)
 
-    def allocate(self, rows: int, capacity: int, k: int) -> Start:
-        return Start(super().allocate(rows, capacity, k).hidden_BD)
+    def allocate(self, rows: int, capacity: int, k: int) -> LSTMState:
+        return LSTMState(super().allocate(rows, capacity, k).hidden_BD)
 
     def observe(self, state: Any, observation: Observation, context: Context) -> None:
         super().observe(state, observation, context)
@@ -100,15 +101,15 @@ class LSTM(Unrolled):
             hidden_BPD = observation.hidden_BPD.to(self.opening.weight.dtype)
             state.source = self.source.remember(hidden_BPD, context.prompt_B)
 
-    def start(self, state: Any, context: Context) -> Memory:
+    def start(self, state: Any, context: Context) -> LSTMDraft:
         if self.source is None:
             return self.begin(state.hidden_BD)
         source_BD = self.source(state.hidden_BD[:, None], state.source)[:, 0]
         return self.begin(torch.cat((state.hidden_BD, source_BD), -1))
 
-    def starts(self, batch: TrainingBatch, row_n: Tensor, start_n: Tensor) -> Memory:
+    def starts(self, batch: TrainingBatch, row_n: Tensor, start_n: Tensor) -> LSTMDraft:
         if self.source is None:
-            memory: Memory = super().starts(batch, row_n, start_n)
+            memory: LSTMDraft = super().starts(batch, row_n, start_n)
             return memory
         assert batch.hidden_BSD is not None
         assert batch.prompt_B is not None
@@ -117,21 +118,20 @@ class LSTM(Unrolled):
         return self.begin(torch.cat((hidden_BSD, source_BSD), -1)[row_n, start_n])
 
     def propose(
-        self, state: State, context: Context, k: int, sampling: Sampling, uniforms_BK: Tensor
+        self, state: HiddenState, context: Context, k: int, sampling: Sampling, uniforms_BK: Tensor
     ) -> Proposal:
-        fused = self.__dict__.get("fused")
-        if fused is None or sampling.only_temperature is None:
+        temperature = sampling.only_temperature
+        if self._native is None or temperature is None:
             return super().propose(state, context, k, sampling, uniforms_BK)
         token_B = context.unread_B1()[:, 0]
-        told: Proposal = fused(state.hidden_BD, token_B, sampling.only_temperature, uniforms_BK)
-        return told
+        return self._native(state.hidden_BD, token_B, temperature, uniforms_BK)
 
-    def begin(self, hidden_nD: Tensor) -> Memory:
+    def begin(self, hidden_nD: Tensor) -> LSTMDraft:
         gates_nG, output_nC, *rest = self.opening(hidden_nD).split(self.begun, -1)
         memory = [part.tanh() for part in rest]
-        return Memory(gates_nG, output_nC, memory[: self.layers], memory[self.layers :])
+        return LSTMDraft(gates_nG, output_nC, memory[: self.layers], memory[self.layers :])
 
-    def step(self, memory: Memory, token_n: Tensor, j: int) -> Tensor:
+    def step(self, memory: LSTMDraft, token_n: Tensor, j: int) -> Tensor:
         """Read one token; states_nC that predict the next."""
         below = self.embedded(token_n, self.opening.bias)
         for layer, gate in enumerate(self.gates):
@@ -147,7 +147,7 @@ class LSTM(Unrolled):
         return states_nC
 
 
-class Fused:
+class NativeDraft:
     """A whole draft as one native operation (`native/lstm.cpp`), weights packed once."""
 
     def __init__(
@@ -163,7 +163,7 @@ class Fused:
         gates = [g.weight.view(4, width // OUT, OUT, -1).transpose(0, 1) for g in layers]
         self.weights = (
             embedding,
-            drafter.__dict__["scale"],
+            drafter.scale,
             packed(drafter.opening.weight, dtype),
             drafter.opening.bias.float(),
             [packed(gate.flatten(0, 2), dtype) for gate in gates],

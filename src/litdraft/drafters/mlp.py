@@ -17,7 +17,7 @@ from litdraft.protocols import TargetSpec
 
 
 @dataclass
-class Memory:
+class MLPDraft:
     """The state that each step makes anew."""
 
     state_nC: Tensor
@@ -85,12 +85,12 @@ class MLP(Unrolled):
         """A tied drafter goes on with its second projection, if it learned one."""
         return None if self.tied and self.heads > 1 else self.heads
 
-    def begin(self, hidden_nD: Tensor) -> Memory:
+    def begin(self, hidden_nD: Tensor) -> MLPDraft:
         if self.normed is None:
-            return Memory(hidden_nD)
-        return Memory(self.normed(hidden_nD) / math.sqrt(2))
+            return MLPDraft(hidden_nD)
+        return MLPDraft(self.normed(hidden_nD) / math.sqrt(2))
 
-    def step(self, memory: Memory, token_n: Tensor, j: int) -> Tensor:
+    def step(self, memory: MLPDraft, token_n: Tensor, j: int) -> Tensor:
         """The state after reading a token, which is also what its logits are read off."""
         parts: tuple[Any, ...] = (self.projections, self.embeddings, self.norms)
         project, embed, norm = (part[min(j, len(part) - 1)] for part in parts)

@@ -34,7 +34,7 @@ TABLES = ("keys", "first", "drafts", "gained", "left")
 
 
 @dataclass
-class Memory:
+class NGramDraft:
     """The histories that a draft under way ends with."""
 
     nodes_nM: Tensor
@@ -50,7 +50,7 @@ class NGram(Stepwise):
     and `left` make a node -1 behind which nothing stands.
     """
 
-    counted = True
+    counts = True
     discount_N4: Tensor  # for each length: D(0), D(1), D(2), D(3 and more)
     unigram_V: Tensor
     keys: Tensor
@@ -146,11 +146,11 @@ class NGram(Stepwise):
         super()._load_from_state_dict(state_dict, prefix, *rest)
         self.most = self._most_followers()
 
-    def start(self, state: None, context: Context) -> Memory:
+    def start(self, state: None, context: Context) -> NGramDraft:
         tokens_BM, slots_BM = context.before_BP(self.reach)
-        return Memory(self._nodes(torch.where(slots_BM >= 0, tokens_BM, NONE)))
+        return NGramDraft(self._nodes(torch.where(slots_BM >= 0, tokens_BM, NONE)))
 
-    def step(self, memory: Memory, token_n: Tensor, j: int) -> Tensor:
+    def step(self, memory: NGramDraft, token_n: Tensor, j: int) -> Tensor:
         memory.nodes_nM = self._behind(memory.nodes_nM, token_n)
         return memory.nodes_nM
 

@@ -16,7 +16,7 @@ class Sentence(Sentencewise):
     layers of the target, side by side, at the last token before the sentence; everything after it
     reads from tokens alone."""
 
-    running = True
+    cumulative = True
 
     def __init__(
         self,

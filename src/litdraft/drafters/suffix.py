@@ -27,7 +27,7 @@ class Row:
     done: bool = False
 
 
-class State:
+class SuffixState:
     """The rows being decoded, on the host."""
 
     def __init__(self, rows: int) -> None:
@@ -70,11 +70,11 @@ class Suffix(Drafter):
     def reset(self) -> None:
         self.memory, self.replayed = Memory(self.keep), Memory(self.keep)
 
-    def allocate(self, rows: int, capacity: int, k: int) -> State:
-        return State(rows)
+    def allocate(self, rows: int, capacity: int, k: int) -> SuffixState:
+        return SuffixState(rows)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def observe(self, state: State, observation: Observation, context: Context) -> None:
+    def observe(self, state: SuffixState, observation: Observation, context: Context) -> None:
         """Reads the context alone, up to its cut."""
         facts_4B = torch.stack(
             (context.length_B, context.done_B.long(), context.row_B, context.prompt_B)
@@ -94,7 +94,7 @@ class Suffix(Drafter):
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def propose(
-        self, state: State, context: Context, k: int, sampling: Sampling, uniforms_BK: Tensor
+        self, state: SuffixState, context: Context, k: int, sampling: Sampling, uniforms_BK: Tensor
     ) -> Proposal:
         drafts = [[] if row.done else self.drafted(row.text, self.memory, k) for row in state.rows]
         tokens = [draft + [0] * (k - len(draft)) for draft in drafts]

@@ -30,7 +30,7 @@ class Transformer(Cached):
     ) -> None:
         if begin not in BEGIN:
             raise UserError(f"drafter.begin={begin} was given: choose {' or '.join(BEGIN)}")
-        shape = None if spec is None else spec.shape or _told(spec)
+        shape = None if spec is None else spec.shape or _sizes_of(spec)
         model = Llama(config_of({"layers": layers, **sizes}, shape))
         model.reset_parameters()
         super().__init__(model)
@@ -44,7 +44,7 @@ class Transformer(Cached):
 
     def prepare(self, counts_V: Callable[[], Tensor]) -> None:
         if self.begin == "target":
-            self._take(self.__dict__["target"].weights())
+            self._take(self.target.weights())
 
     @torch.no_grad()
     def _take(self, weights: Mapping[str, Tensor]) -> None:
@@ -60,8 +60,8 @@ class Transformer(Cached):
             own.copy_(given)
 
 
-def _told(spec: TargetSpec) -> dict[str, Any]:
-    """What any target says."""
+def _sizes_of(spec: TargetSpec) -> dict[str, Any]:
+    """The sizes that any target has."""
     return {"vocabulary": spec.vocabulary, "context": spec.context}
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from litdraft.acceptance.replay import replay_texts
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.speculate import Speculate
-from litdraft.protocols import Drafter, Target
+from litdraft.protocols import Drafter, Target, longest_draft
 from litdraft.sampling import Sampling
 
 LONGEST = 8
@@ -50,7 +50,7 @@ def draft_lengths(
     the target's context, or if no text is long enough for one of its rounds.
     """
     capacity = target.spec.context - max(map(len, prompts)) - max_new_tokens - 1
-    longest = min(longest, capacity, drafter.most_drafts or longest)
+    longest = min(longest, capacity, longest_draft(drafter) or longest)
     plain = Autoregress(target, sampling)
     batches = [prompts[at : at + batch] for at in range(0, len(prompts), batch)]
     texts = [text for some in batches for text in plain.generate(some, max_new_tokens).tokens]

@@ -29,7 +29,7 @@ from litdraft.drafters.lookup import Lookup
 from litdraft.drafters.lstm import LSTM
 from litdraft.errors import UserError
 from litdraft.evaluation.draft_length import LONGEST
-from litdraft.protocols import Drafter, Target
+from litdraft.protocols import Drafter, Target, check_length, counts
 from litdraft.reports.provenance import provenance
 from litdraft.runs.checkpoints import load_weights
 from litdraft.runs.open import ready
@@ -90,24 +90,21 @@ def open_bench(config: DictConfig, fabric: Fabric) -> Bench:
             "and evaluate it with run=outputs/..., or choose drafter=lookup"
         )
     if config.k != "auto":
-        drafter.check_length(int(config.k))
+        check_length(drafter, int(config.k))
     floors: dict[str, Drafter] = {}
     if config.prompt is None:  # a streamed one is compared with nothing
         floors["lookup"] = Lookup()
         floors["untrained"] = _fresh(config, untrained, reference, drafter)
-    stored = drafter.state_dict().values() if drafter.counted else drafter.parameters()
+    stored = drafter.state_dict().values() if counts(drafter) else drafter.parameters()
     parameters = sum(values.numel() for values in stored)
     for some in (drafter, *floors.values()):
         ready(some, target)
-        if target.packed is not None:
-            some.fuse(target.dtype)
-        else:
-            some.compute_in(target.dtype)
+        some.prepare_for_decoding(target.dtype, native=target.packed is not None)
     return Bench(config, fabric, target, reference, drafter, parameters, floors, tokenizer)
 
 
 def _trainable(drafter: Drafter) -> bool:
-    return drafter.counted or any(True for _ in drafter.parameters())
+    return counts(drafter) or any(True for _ in drafter.parameters())
 
 
 def _fresh(

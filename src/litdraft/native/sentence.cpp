@@ -1,5 +1,5 @@
 // A sentence model's draft on a CPU: an LSTM that reads tokens alone, its likeliest token at every
-// step, and how sure it is of that; the draft ends where no row is sure enough.
+// step and the probability that it is right; the draft ends when no row passes the stop rule.
 
 #include <torch/library.h>
 
@@ -12,7 +12,7 @@ namespace {
 struct Part { Best best; float mass; };
 
 struct Score { float odds, shift; };                    // of the confidence
-struct Gate { double scale, shift, threshold; bool running; };  // threshold 0: none
+struct StopRule { double scale, shift, threshold; bool cumulative; };  // threshold 0: none
 
 // The probability of a score's log odds, as a logarithm.
 inline float log_sigmoid(float z) {
@@ -20,20 +20,22 @@ inline float log_sigmoid(float z) {
 }
 
 template <class W>
-std::tuple<at::Tensor, at::Tensor, at::Tensor> draft_as(
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> draft_as(
     const at::Tensor& memory_BM, const at::Tensor& token_B, const at::Tensor& embedding,
     at::TensorList gates, at::TensorList biases, const at::Tensor& head, int64_t choices,
-    const at::Tensor& vocabulary, const at::Tensor& weight_C, Score score, Gate gate, int64_t K) {
+    const at::Tensor& vocabulary, const at::Tensor& weight_C, Score score, StopRule rule, int64_t K) {
   const int64_t B = memory_BM.size(0), M = memory_BM.size(1), layers = gates.size();
   const int64_t width = M / (2 * layers), weighed = weight_C.numel();
   TORCH_CHECK(B > 0 && K > 0 && width % OUT == 0 && weighed <= width);
   check_tokens(token_B, embedding.numel() / up(width, IN));
   at::Tensor tokens_BK = at::empty({B, K}, token_B.options());
   at::Tensor valid_BK = at::empty({B, K}, token_B.options().dtype(at::kBool));
-  at::Tensor behind_BPM = at::empty({B, K + 1, M}, memory_BM.options());
+  at::Tensor after_BPM = at::empty({B, K + 1, M}, memory_BM.options());
+  at::Tensor confidence_BK = at::empty({B, K}, memory_BM.options());
   int64_t* tokens = tokens_BK.mutable_data_ptr<int64_t>();
   bool* valid = valid_BK.mutable_data_ptr<bool>();
-  float* behind = behind_BPM.mutable_data_ptr<float>();
+  float* after = after_BPM.mutable_data_ptr<float>();
+  float* confidence = confidence_BK.mutable_data_ptr<float>();
   const float* begun = memory_BM.const_data_ptr<float>();
   const float* weight = weight_C.const_data_ptr<float>();
   const int64_t* ids = vocabulary.numel() ? vocabulary.const_data_ptr<int64_t>() : nullptr;
@@ -70,7 +72,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> draft_as(
     barrier.wait();
     int64_t j = 0;
     for (bool going = true;; ++j) {
-      auto now = [&](int64_t n) { return behind + (n * (K + 1) + j) * M; };
+      auto now = [&](int64_t n) { return after + (n * (K + 1) + j) * M; };
       auto before = [&](int64_t n) { return j ? now(n) - M : begun + n * M; };
       for (int64_t layer = 0; layer < layers; ++layer) {
         const Matrix<W> matrix{gates[layer].const_data_ptr<W>(), 4 * width, 2 * width};
@@ -110,10 +112,11 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> draft_as(
         const double log_prob = std::min(-std::log(mass), -1e-6);
         double seen = score.odds * (log_prob - std::log(-std::expm1(log_prob))) + score.shift;
         for (int64_t c = 0; c < weighed; ++c) seen += now(n)[(layers - 1) * width + c] * weight[c];
-        if (gate.threshold > 0) {
-          const float log = log_sigmoid(float(gate.scale * seen + gate.shift));
-          chance[n] = gate.running ? chance[n] + log : log;
-          sure[n] = sure[n] && std::exp(chance[n]) >= gate.threshold;
+        const float log = log_sigmoid(float(rule.scale * seen + rule.shift));
+        confidence[n * K + j] = std::exp(log);
+        if (rule.threshold > 0) {
+          chance[n] = rule.cumulative ? chance[n] + log : log;
+          sure[n] = sure[n] && std::exp(chance[n]) >= rule.threshold;
         }
         token[n] = tokens[n * K + j] = ids ? ids[best.place] : best.place;
         valid[n * K + j] = sure[n];
@@ -127,17 +130,17 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> draft_as(
     release<W>();
   }
   return {tokens_BK.narrow(1, 0, drafts), valid_BK.narrow(1, 0, drafts),
-          behind_BPM.narrow(1, 0, steps)};
+          after_BPM.narrow(1, 0, steps), confidence_BK.narrow(1, 0, drafts)};
 }
 
-std::tuple<at::Tensor, at::Tensor, at::Tensor> draft(
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> draft(
     const at::Tensor& memory_BM, const at::Tensor& token_B, const at::Tensor& embedding,
     at::TensorList gates, at::TensorList biases, const at::Tensor& head, int64_t choices,
     const at::Tensor& vocabulary, const at::Tensor& weight_C, double odds, double offset,
-    double scale, double shift, double threshold, bool running, int64_t k) {
+    double scale, double shift, double threshold, bool cumulative, int64_t k) {
   auto run = head.scalar_type() == at::kBFloat16 ? draft_as<at::BFloat16> : draft_as<float>;
   return run(memory_BM.contiguous(), token_B.contiguous(), embedding, gates, biases, head, choices,
-             vocabulary, weight_C, {float(odds), float(offset)}, {scale, shift, threshold, running}, k);
+             vocabulary, weight_C, {float(odds), float(offset)}, {scale, shift, threshold, cumulative}, k);
 }
 
 }  // namespace
@@ -145,8 +148,8 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> draft(
 TORCH_LIBRARY_FRAGMENT(litdraft, m) {
   m.def("sentence_draft(Tensor memory, Tensor token, Tensor embedding, Tensor[] gates, "
         "Tensor[] biases, Tensor head, int choices, Tensor vocabulary, Tensor weight, float odds, "
-        "float offset, float scale, float shift, float threshold, bool running, int k) "
-        "-> (Tensor, Tensor, Tensor)");
+        "float offset, float scale, float shift, float threshold, bool cumulative, int k) "
+        "-> (Tensor, Tensor, Tensor, Tensor)");
 }
 
 TORCH_LIBRARY_IMPL(litdraft, CPU, m) { m.impl("sentence_draft", &draft); }

@@ -16,8 +16,22 @@ teacher row at s serves every pair (t = s - j, j), and everything in training is
 """
 
 from litdraft.protocols.batch import Teacher, TrainingBatch
+from litdraft.protocols.capabilities import (
+    Confident,
+    Counted,
+    LimitedLength,
+    ReadsSource,
+    Replayable,
+    StopRule,
+    Tokenized,
+    Trainable,
+    check_length,
+    counts,
+    layout_of,
+    longest_draft,
+)
 from litdraft.protocols.context import Context, Observation, pass_path, select
-from litdraft.protocols.drafter import Drafter, Needs
+from litdraft.protocols.drafter import Drafter, Needs, Unregistered
 from litdraft.protocols.proposal import GreedyTokens, Proposal, Verdict, vocabulary_index
 from litdraft.protocols.target import (
     Cache,
@@ -31,21 +45,34 @@ from litdraft.protocols.tree import Tree
 
 __all__ = [
     "Cache",
+    "Confident",
     "Context",
+    "Counted",
     "Drafter",
     "EncoderDecoderLayout",
     "GreedyTokens",
+    "LimitedLength",
     "Needs",
     "Observation",
     "Proposal",
+    "ReadsSource",
+    "Replayable",
+    "StopRule",
     "Target",
     "TargetOutput",
     "TargetSpec",
     "Teacher",
+    "Tokenized",
+    "Trainable",
     "TrainingBatch",
     "Tree",
+    "Unregistered",
     "Verdict",
+    "check_length",
+    "counts",
     "encoder_kwargs",
+    "layout_of",
+    "longest_draft",
     "pass_path",
     "select",
     "vocabulary_index",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from litdraft.errors import UserError
 from litdraft.losses.objective import Objective
-from litdraft.protocols import Drafter
+from litdraft.protocols import Drafter, Trainable, counts
 from litdraft.teachers.base import Teacher
 
 
@@ -18,8 +18,8 @@ def check_objective(objective: Objective, *, has_target: bool) -> None:
 
 def check_drafter(drafter: Drafter, teacher: Teacher, *, has_target: bool) -> None:
     """UserError if it has nothing to train, or reads what is not there."""
-    trained = any(parameter.requires_grad for parameter in drafter.parameters())
-    if not trained and not drafter.counted:
+    learns = any(parameter.requires_grad for parameter in drafter.parameters())
+    if not isinstance(drafter, Trainable) or not (learns or counts(drafter)):
         raise UserError(
             f"drafter={drafter.name} has nothing to train: evaluate it as it is with "
             "litdraft evaluate drafter=..."

@@ -14,7 +14,16 @@ from torch.optim.lr_scheduler import LambdaLR
 from litdraft.acceptance.replay import Replay, replay_batch
 from litdraft.data.rows.batches import Batch
 from litdraft.losses.objective import Objective, Sums
-from litdraft.protocols import Drafter, Target, TargetOutput, TargetSpec, TrainingBatch
+from litdraft.protocols import (
+    Drafter,
+    Target,
+    TargetOutput,
+    TargetSpec,
+    Trainable,
+    TrainingBatch,
+    Unregistered,
+    check_length,
+)
 from litdraft.sampling import Sampling
 from litdraft.teachers.base import Teacher
 from litdraft.teachers.online import Online
@@ -31,7 +40,7 @@ class DrafterModule(L.LightningModule):
     trained. `config` is plain data, kept in every checkpoint.
     """
 
-    drafter: Drafter
+    drafter: Trainable
 
     def __init__(
         self,
@@ -53,14 +62,14 @@ class DrafterModule(L.LightningModule):
         self.objective, self.k, self.sampling = objective, k, sampling
         self._optimizer, self._schedule = optimizer, schedule
         self.starts_trained = False  # with the weights of another run
-        self._target: tuple[Target, ...] = ()  # in a tuple it is no submodule
+        self._target: Unregistered[Target] | None = None
         self.epoch_counts = torch.zeros(2)  # of training: expected accepted drafts, and drafts
         self._replay = Replay.zero(k)
         self._validation = torch.zeros(2)
 
     @property
     def target(self) -> Target | None:
-        return self._target[0] if self._target else None
+        return None if self._target is None else self._target.value
 
     @property
     def parameters_trained(self) -> int:
@@ -79,10 +88,12 @@ class DrafterModule(L.LightningModule):
             return
         check_objective(self.objective, has_target=self._open_target is not None)
         if self._open_target is not None:
-            self._target = (self._open_target(self.device),)
-        self.drafter = self._build_drafter(self.target.spec if self.target else None)
-        self.drafter.check_length(self.k)
-        check_drafter(self.drafter, self.teacher, has_target=self.target is not None)
+            self._target = Unregistered(self._open_target(self.device))
+        drafter = self._build_drafter(self.target.spec if self.target else None)
+        check_length(drafter, self.k)
+        check_drafter(drafter, self.teacher, has_target=self.target is not None)
+        assert isinstance(drafter, Trainable)
+        self.drafter = drafter
         if self.target is not None:
             self.drafter.bind(self.target)
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from torch import Tensor
 
+from litdraft.protocols import counts
 from litdraft.training.module import DrafterModule
 from litdraft.training.options import TrainingOptions
 
@@ -31,7 +32,7 @@ def show_summary(console: Console, module: DrafterModule, options: TrainingOptio
         spec, dtype = module.target.spec, str(module.target.dtype).removeprefix("torch.")
         _fact(console, "target", f"{spec.name}: {spec.layers} layers, width {spec.width}, {dtype}")
     learns = f"{module.parameters_trained:,} parameters to train"
-    learns = "counts its text" if drafter.counted else learns
+    learns = "counts its text" if counts(drafter) else learns
     _fact(console, "drafter", f"{drafter.name}: {learns}, k={module.k}")
 
 

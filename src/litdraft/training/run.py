@@ -9,6 +9,7 @@ import lightning as L
 
 from litdraft.data.rows import preview
 from litdraft.errors import UserError
+from litdraft.protocols import Counted, counts
 from litdraft.runs.lock import locked
 from litdraft.runs.status import BEST, CHECKPOINTS, LAST
 from litdraft.training.datamodule import TextModule
@@ -43,7 +44,7 @@ def _train(
     training = build_training(parts, options, setup, folder)
     if training.trainer.is_global_zero:
         show_summary(console(), module, options)
-    if module.drafter.counted:
+    if counts(module.drafter):
         seconds = _count(training.trainer, module, datamodule, folder)
     else:
         resumed = last if options.resume else None
@@ -78,7 +79,9 @@ def _count(
     datamodule.trainer = trainer
     datamodule.setup("fit")
     started = time.perf_counter()
-    module.drafter.count(datamodule.texts())
+    drafter = module.drafter
+    assert isinstance(drafter, Counted)
+    drafter.count(datamodule.texts())
     seconds = time.perf_counter() - started
     trainer.validate(module, datamodule, verbose=False)
     for name in (LAST, BEST):
@@ -88,7 +91,7 @@ def _count(
 
 def _score(training: Training, module: DrafterModule) -> float:
     best = training.checkpoint.best_model_score
-    if module.drafter.counted:
+    if counts(module.drafter):
         best = training.trainer.callback_metrics[module.monitor[0]]
     return float("nan") if best is None else float(best)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from litdraft.errors import UserError
-from litdraft.protocols import Target
+from litdraft.protocols import Target, counts, layout_of
 from litdraft.targets.devices import own_device
 from litdraft.tokenizers.base import Tokenizer
 from litdraft.training.datamodule import TextModule
@@ -48,9 +48,9 @@ def _check_packing(target: Target, options: TrainingOptions) -> None:
 
 def _check_drafter(module: DrafterModule, parts: TrainingParts, options: TrainingOptions) -> None:
     drafter = module.drafter
-    if drafter.encoder_decoder is not None and options.loader.pack:
+    if layout_of(drafter) is not None and options.loader.pack:
         raise UserError(f"drafter={drafter.name} reads a source: give data.pack=false")
-    if drafter.counted and (options.devices > 1 or parts.load_start is not None):
+    if counts(drafter) and (options.devices > 1 or parts.load_start is not None):
         raise UserError(
             f"drafter={drafter.name} counts its text in one process and from nothing: "
             "leave out devices and start"
@@ -91,5 +91,5 @@ def _datamodule(
         k=options.k,
         sampling=options.sampling,
         seed=options.seed,
-        encoder_decoder=module.drafter.encoder_decoder,
+        encoder_decoder=layout_of(module.drafter),
     )

@@ -35,7 +35,7 @@ TURNS = [
 
 @pytest.mark.parametrize("text", [CHATML, LLAMA2])
 @pytest.mark.parametrize("turns", [1, 2, 3, 4])
-def test_pieces_are_the_whole_rendering(shared: Path, text: str, turns: int) -> None:
+def test_segments_are_the_whole_rendering(shared: Path, text: str, turns: int) -> None:
     """Against transformers' own apply_chat_template."""
     folder = shared / "targets" / "tinystories656K_hf"
     theirs = PreTrainedTokenizerFast(

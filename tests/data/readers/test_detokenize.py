@@ -28,7 +28,7 @@ RESTORED = {
 
 
 @pytest.mark.parametrize("line, normal", RESTORED.values(), ids=RESTORED.keys())
-def test_lines_are_restored(line: str, normal: str | None) -> None:
+def test_lines_are_detokenized(line: str, normal: str | None) -> None:
     assert detokenized(line, "en") == (normal or "people's and Iran's march, I'll go")
 
 
@@ -42,7 +42,7 @@ def test_tokenised_and_normal_copies_fold_to_the_same() -> None:
     assert folded(" ... ") == "..."
 
 
-def test_normal_and_tokenised_text_are_reported_apart(shared: Path) -> None:
+def test_normal_and_tokenised_text_are_distinguished(shared: Path) -> None:
     for file in sorted((shared / "data/wmt14").rglob("*.*")):
         lines = file.read_text(encoding="utf-8").splitlines()
         assert looks_tokenised(lines) == (file.parent.name == "opennmt_toy_train"), file

@@ -1,4 +1,4 @@
-"""Local parallel text: how files pair up, and what is message where they do not."""
+"""Local parallel text: how files pair up, and the error where they do not."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ BROKEN: dict[str, tuple[dict[str, str], Callable[[Path], Any], str]] = {
     "no partner": (
         {"a__de": "1\n", "b__en": "1\n"},
         lambda folder: folder,
-        "a.de has no partner: expected a.en or a.eng beside it",
+        "a.de has no partner: expected a.en or a.eng in the same folder",
     ),
     "two of one side": (
         {"a__de": "1\n", "a__deu": "1\n", "a__en": "1\n"},

@@ -1,4 +1,4 @@
-"""Tables of text: what is read, and what each broken one is message."""
+"""Tables of text: what is read, and the error for each broken one."""
 
 from __future__ import annotations
 

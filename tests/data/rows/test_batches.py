@@ -1,4 +1,4 @@
-"""How rows are dealt out, padded and packed."""
+"""How rows are batched, padded and packed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_processes_together_see_what_one_would_see(world: int) -> None:
     assert list(later) != whole
 
 
-def test_batches_hold_rows_of_similar_length() -> None:
+def test_batches_have_rows_of_similar_length() -> None:
     batches = TrainingBatches(LENGTHS, 6, seed=1).order()
     padded = sum(len(batch) * int(LENGTHS[batch].max()) for batch in batches)
     real = sum(int(LENGTHS[batch].sum()) for batch in batches)
@@ -36,7 +36,7 @@ def test_batches_hold_rows_of_similar_length() -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_an_epoch_is_taken_up_where_it_ended(workers: int) -> None:
+def test_an_epoch_is_resumed_where_it_ended(workers: int) -> None:
     rows = Rows.of([[1] * n for n in LENGTHS.tolist()])
 
     def loader() -> TrainingLoader:
@@ -55,7 +55,7 @@ def test_an_epoch_is_taken_up_where_it_ended(workers: int) -> None:
     assert len(list(loader())) == len(whole), "the next epoch is whole"
 
 
-def test_bins_are_full_and_hold_every_row_once() -> None:
+def test_bins_are_full_and_have_every_row_once() -> None:
     packed = bins(LENGTHS.tolist(), 40)
     assert sorted(row for some in packed for row in some) == list(range(50))
     sizes = [int(LENGTHS[some].sum()) for some in packed]

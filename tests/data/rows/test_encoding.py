@@ -1,4 +1,4 @@
-"""Prompt and response become a row that fits; the mask tells who wrote."""
+"""Prompt and response become a row that fits; the loss mask covers the response."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_long_prompt_is_an_error_by_default_and_a_long_response_is_not() -> No
     assert (cuts.prompts, cuts.responses) == (0, 1)
 
 
-def test_a_long_piece_loses_sentences_from_its_end() -> None:
+def test_a_long_segment_loses_sentences_from_its_end() -> None:
     article = 'One is. Two was! Three said "no." Four?'
     assert split_sentences(article) == ["One is. ", "Two was! ", 'Three said "no." ', "Four?"]
     assert "".join(split_sentences(article)) == article
@@ -101,7 +101,7 @@ def test_splits_do_not_share_rows_and_are_the_same_again(tmp_path: Path) -> None
     assert round_robin(["a", "a", "a", "b", "c", "b"]) == [0, 3, 4, 1, 5, 2]
 
 
-def test_what_is_held_out_is_nowhere_else_either(tmp_path: Path) -> None:
+def test_what_is_held_out_is_in_no_other_split(tmp_path: Path) -> None:
     """The same prompt with another response is another row, and still the same prompt."""
     options, count = TextOptions(held_out_rows=6), 60
     dealt = {
@@ -116,7 +116,7 @@ def test_what_is_held_out_is_nowhere_else_either(tmp_path: Path) -> None:
     assert len(options.split_indices(count, "test", apart, lambda place: 0)) == count  # type: ignore[arg-type]
 
 
-def test_room_that_is_not_there_is_reported() -> None:
+def test_too_little_space_is_reported() -> None:
     with pytest.raises(
         UserError, match="20 tokens are to be generated, but the whole row holds 20"
     ):
@@ -163,7 +163,7 @@ def test_the_target_writes_the_responses_anew(tmp_path: Path) -> None:
         Prompted(Some(), options).training(Materials(Letters(), tmp_path))
 
 
-def test_a_prompt_leaves_room_for_a_round_after_the_last_token() -> None:
+def test_a_prompt_leaves_space_for_a_round_after_the_last_token() -> None:
     target = random_target(vocabulary=128, context=64)
     tokens = Encoder(Letters(), 64, "left").prompt(
         example("0" * 99, ""), decode_capacity(20, 4), Cuts()

@@ -73,11 +73,11 @@ def test_what_a_long_source_loses(
     """Its end token and the start stay, whichever side goes, and so does the response."""
     encoder, counted = Encoder(Letters(), length, truncate, SIDES), Cuts()
     some = example("0123456789abcd", "own")
-    found = encoder.row(some, counted)
-    assert found is not None
-    assert text_of(found.tokens) == row
-    assert found.spans == [found.prompt, len(found.tokens)]
-    assert text_of([found.tokens[found.prompt - 1]]) == "|"
+    result = encoder.row(some, counted)
+    assert result is not None
+    assert text_of(result.tokens) == row
+    assert result.spans == [result.prompt, len(result.tokens)]
+    assert text_of([result.tokens[result.prompt - 1]]) == "|"
     if prompt is None:
         with pytest.raises(
             UserError, match="5 tokens are to be generated, but the whole row holds 6"
@@ -165,7 +165,7 @@ def test_a_text_alone_is_the_prompt_that_its_row_would_have() -> None:
     assert len(prompt_tokens(Letters(), None, "0" * 99)) == 100
 
 
-def test_rows_of_another_layout_are_kept_apart(tmp_path: Path) -> None:
+def test_rows_of_another_layout_are_cached_separately(tmp_path: Path) -> None:
     causal = Materials(Letters(), tmp_path)
     other = Materials(Letters(), tmp_path, encoder_decoder=SIDES)
     source = Prompted(Some(), TextOptions())

@@ -1,4 +1,4 @@
-"""Rows, how they are dealt out, and what is remembered of them."""
+"""Rows, how they are split, and their cached continuations."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_nothing_is_written_twice_and_a_lost_part_only_itself(
     assert manifest["sampling"]["temperature"] == 1.0
 
 
-def test_the_splits_of_generated_text_are_apart(tmp_path: Path) -> None:
+def test_the_splits_of_generated_text_share_no_row(tmp_path: Path) -> None:
     target = random_target()
     writer = Writer(target, tmp_path, seed=0)
     materials = Materials(NoTokenizer(), tmp_path, target.spec, writer)

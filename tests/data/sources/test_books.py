@@ -1,4 +1,4 @@
-"""Books are kept apart by title, whatever the format."""
+"""Books are split by title, whatever the format."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def test_each_file_is_an_example(tmp_path: Path, tokenizer: Tokenizer) -> None:
     (example,) = books.examples("test", tokenizer)
     assert example.segments == (("About pg12_red_sun.\nThe end.", True, False),)
     assert (example.group, example.location) == ("red sun", str(tmp_path / "pg12_red_sun.txt"))
-    found = [e.group for s in SPLITS for e in books.examples(s, tokenizer)]
-    assert found == ["moon", "1984", "red sun"]
+    result = [e.group for s in SPLITS for e in books.examples(s, tokenizer)]
+    assert result == ["moon", "1984", "red sun"]
     assert list(books.texts()) == ["About moon.\nThe end."]
     assert books.documents
     assert books.own_splits == {"validation", "test"}
@@ -52,13 +52,13 @@ def test_each_file_is_an_example(tmp_path: Path, tokenizer: Tokenizer) -> None:
 
 def test_the_seed_chooses() -> None:
     titles = {letter: letter for letter in "abcdefgh"}
-    found = []
+    result = []
     for seed in (0, 0, 1, 2, 3, 4):
         splits = list(split_titles(titles, {"test": None, "validation": None}, seed).values())
         assert (splits.count("validation"), splits.count("test")) == (1, 1)
-        found.append(tuple(splits))
-    assert found[0] == found[1]
-    assert len(set(found)) > 2
+        result.append(tuple(splits))
+    assert result[0] == result[1]
+    assert len(set(result)) > 2
     for seed in range(20):
         named = split_titles(titles, {"test": ["d", "e"], "validation": None}, seed)
         assert [title for title, split in named.items() if split == "test"] == ["d", "e"]
@@ -97,7 +97,7 @@ def test_a_file_that_is_no_book_is_reported(tmp_path: Path) -> None:
         _ = Books(tmp_path).books
 
 
-def test_facts_tell_files_and_choices(tmp_path: Path) -> None:
+def test_facts_contain_files_and_options(tmp_path: Path) -> None:
     shelf(tmp_path, *"abc")
     facts = Books(tmp_path, test="a").facts()
     assert json.loads(json.dumps(facts)) == facts

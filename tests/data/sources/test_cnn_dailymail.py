@@ -1,4 +1,4 @@
-"""CNN/DailyMail: prompts, splits, and what is message where a table is no such text."""
+"""CNN/DailyMail: prompts, splits, and the error for a table without such text."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_file_that_is_no_such_table_is_reported(tmp_path: Path, tokenizer: Tok
         CNNDailyMail(str(tmp_path)).examples("training", tokenizer)
 
 
-def test_facts_change_with_choices_and_files(tmp_path: Path) -> None:
+def test_facts_change_with_options_and_files(tmp_path: Path) -> None:
     write(tmp_path, a=[("x", "y")])
     facts = CNNDailyMail(str(tmp_path)).facts()
     assert facts["class"] == "CNNDailyMail"

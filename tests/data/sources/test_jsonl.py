@@ -1,4 +1,4 @@
-"""One JSON object a line, and Spec-Bench, which is such a file."""
+"""One JSON object per line, and Spec-Bench, which has this format."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def file_of(folder: Path, *lines: object) -> str:
     return str(path)
 
 
-def test_prompts_and_responses_are_as_they_stand(tmp_path: Path) -> None:
+def test_prompts_and_responses_are_used_as_they_are(tmp_path: Path) -> None:
     path = file_of(
         tmp_path, {"prompt": "a b", "response": " c", "kind": "x"}, {"prompt": "d", "kind": "y"}
     )

@@ -1,4 +1,4 @@
-"""The text's own responses stand beside held-out prompts, as references."""
+"""Held-out prompts have the text's own responses as references."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def lines_of(path: Path, lines: list[dict[str, object]]) -> str:
     return str(path)
 
 
-def test_a_reference_stands_beside_its_prompt(
+def test_a_reference_stays_with_its_prompt(
     materials: Materials, little: Path, tmp_path: Path
 ) -> None:
-    """However prompts are shuffled, taken in turn by group and put behind others without one."""
+    """However prompts are shuffled, taken in turn by group and put after others without one."""
     lines: list[dict[str, object]] = [
         {"prompt": f"bal {n}", "response": f" dem {n}" if n % 3 else " ", "kind": "ab"[n > 29]}
         for n in range(40)
@@ -51,7 +51,9 @@ def test_a_reference_stands_beside_its_prompt(
     assert both.references == [None] * 4 + rows.references
 
 
-def test_a_templates_marks_are_no_words(materials: Materials, tmp_path: Path) -> None:
+def test_special_tokens_of_a_template_are_not_in_the_reference(
+    materials: Materials, tmp_path: Path
+) -> None:
     """The decoded output has none either; an open conversation has no reference."""
     template = tmp_path / "own.jinja"
     template.write_text(

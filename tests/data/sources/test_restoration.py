@@ -23,7 +23,7 @@ SPLITS: tuple[Split, ...] = ("training", *HELD_OUT)
 
 
 def shelf(path: Path) -> Path:
-    """Three books, of which one says what another does."""
+    """Three books, one with a sentence of another."""
     for name in ("moon", "sun", "star"):
         own = "\n\n".join(f"The {name} rose {n} times. Then it set, of course." for n in "2345")
         text = f"CHAPTER I. OF THE SKY\n\n{own}\n\nEvery book has this sentence, it seems.\n"
@@ -49,7 +49,7 @@ def alone(paragraph: str, least: int = 1, most: int = 99) -> list[str]:
         ("'Tis  1,000   Élan", "tis 1 000 élan"),
     ],
 )
-def test_a_prompt_holds_words_alone(text: str, words: str) -> None:
+def test_a_prompt_has_only_words(text: str, words: str) -> None:
     (sentence,) = sentences(text)
     assert lower_words(sentence.text) == words
 
@@ -103,11 +103,11 @@ def test_a_file_that_is_no_sentence_is_left_out(line: str) -> None:
     assert alone(line) == []
 
 
-def test_a_sentence_that_is_left_out_divides_what_stands_around_it() -> None:
+def test_a_sentence_that_is_left_out_divides_its_neighbours() -> None:
     assert alone("He came. LOOK here! She went.") == ["He came.", "She went."]
 
 
-def test_books_are_kept_apart_by_title(tmp_path: Path) -> None:
+def test_books_are_split_by_title(tmp_path: Path) -> None:
     source = Restoration(shelf(tmp_path), test="sun", validation=["moon"], most_words=9)
     found = {split: source.examples(split, Letters()) for split in SPLITS}
     assert source.own_splits == {"validation", "test"}
@@ -156,7 +156,7 @@ def test_both_layouts(tmp_path: Path) -> None:
         assert lower_words(text) == begin
 
 
-def test_choices_that_cannot_be_are_reported(tmp_path: Path) -> None:
+def test_invalid_options_are_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"data.prompt='Restore' must contain \{text\} once"):
         Restoration(tmp_path, prompt="Restore")
     with pytest.raises(UserError, match=r"data.least_words=9 and data.most_words=8 were given"):
@@ -168,7 +168,7 @@ def test_choices_that_cannot_be_are_reported(tmp_path: Path) -> None:
         Restoration(tmp_path, test="mars").examples("test", Letters())
 
 
-def test_facts_tell_files_and_choices(tmp_path: Path) -> None:
+def test_facts_contain_files_and_options(tmp_path: Path) -> None:
     path = shelf(tmp_path)
     facts = Restoration(path).facts()
     assert facts == Restoration(path).facts()

@@ -1,4 +1,4 @@
-"""Spec-Bench: categories in turn, through a chat template where there is one."""
+"""Spec-Bench: categories in turn, through a chat template if there is one."""
 
 from __future__ import annotations
 

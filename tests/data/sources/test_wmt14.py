@@ -55,7 +55,7 @@ def test_training_pairs_with_a_held_out_line_are_dropped(folder: Path) -> None:
     assert list(source.texts()) == [f"{side} {i}" for i in range(6) for side in ("Satz", "Line")]
 
 
-def test_only_files_of_the_names_are_apart(folder: Path) -> None:
+def test_only_files_with_these_names_are_held_out(folder: Path) -> None:
     source = WMT14(str(folder), validation=None, test=["2014", "2015"])
     assert source.own_splits == {"test"}
     assert len(texts(source, "training")) == 9 - 1
@@ -102,7 +102,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("choices, message", WRONG.values(), ids=WRONG.keys())
-def test_wrong_choices_are_reported(choices: dict[str, Any], message: str) -> None:
+def test_wrong_options_are_reported(choices: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         WMT14(**choices)
 
@@ -119,7 +119,7 @@ def test_held_out_text_alone_is_read_but_not_trained_on(folder: Path) -> None:
         source.examples("training", NoTokenizer())
 
 
-def test_facts_change_with_choices_and_files(folder: Path) -> None:
+def test_facts_change_with_options_and_files(folder: Path) -> None:
     facts = WMT14(str(folder)).facts()
     assert facts == WMT14([str(folder)]).facts()
     assert facts["class"] == "WMT14"

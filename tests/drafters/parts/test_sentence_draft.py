@@ -8,11 +8,11 @@ import pytest
 import torch
 from tests.fakes import random_target
 
-from litdraft.drafters.lstm_lm import Memory
-from litdraft.drafters.parts.confidence import Gate
+from litdraft.drafters.parts.lstm_language_model import LSTMDraft
 from litdraft.drafters.parts.sentence_draft import SentenceDraft
 from litdraft.drafters.word_completion import WordCompletion
 from litdraft.native.build import available
+from litdraft.protocols import StopRule
 
 K = 5
 
@@ -35,15 +35,16 @@ def test_the_native_draft_is_the_draft(shape: dict[str, Any], rows: int) -> None
     size = 2 * shape.get("layers", 1) * shape.get("width", 16)
     ended = 0
     for threshold in (0.0, 0.05, 0.2, 0.9):
-        for running in (False, True):
-            drafter.gate = Gate(0.7, 0.3, threshold, running) if threshold else None
+        for cumulative in (False, True):
+            drafter.rule = StopRule(0.7, 0.3, threshold, cumulative) if threshold else None
             memory_BM, token_B = torch.randn(rows, size).tanh(), torch.randint(0, 24, (rows,))
-            memory = Memory(memory_BM, [])
-            tokens_BN, valid_BN = drafter._stepped(memory, token_B, K)
-            told = native(memory_BM, token_B, K, drafter.gate)
-            assert torch.equal(told.tokens_BN, tokens_BN)
-            assert torch.equal(told.valid_BN, valid_BN)
-            assert (told.behind_BPM - torch.stack(memory.behind, 1)).abs().max() < 1e-5
+            memory = LSTMDraft(memory_BM, [])
+            tokens_BN, valid_BN, confidence_BN = drafter._stepped(memory, token_B, K)
+            drafted = native(memory_BM, token_B, K, drafter.rule)
+            assert torch.equal(drafted.tokens_BN, tokens_BN)
+            assert torch.equal(drafted.valid_BN, valid_BN)
+            assert (drafted.after_BPM - torch.stack(memory.behind, 1)).abs().max() < 1e-5
+            assert (drafted.confidence_BN - confidence_BN).abs().max() < 1e-5
             ended += tokens_BN.shape[1] < K
     assert ended > 0 or rows > 1
 

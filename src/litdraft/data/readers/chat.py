@@ -69,7 +69,7 @@ def conversation(
         return Example((Segment(messages[0]["content"]),), group, location)
     raise UserError(
         f"{location or 'a conversation'}: the target's tokenizer has no chat template: give "
-        "data.template=FILE.jinja, or put a chat_template.jinja beside the tokenizer"
+        "data.template=FILE.jinja, or put a chat_template.jinja into the tokenizer's folder"
     )
 
 

@@ -77,7 +77,7 @@ def _bitext(sides: dict[str, Path], source: str, target: str) -> Files:
         if there not in sides:
             partners = " or ".join(f"{sides[here].stem}.{code}" for code in language_codes(there))
             raise UserError(
-                f"{sides[here]} has no partner: expected {partners} beside it; "
+                f"{sides[here]} has no partner: expected {partners} in the same folder; "
                 f"add it, or give data.path={{{source}: FILE, {target}: FILE}}"
             )
     return sides[source], sides[target]

@@ -16,11 +16,11 @@ from litdraft.networks.llama import Llama
 from litdraft.networks.t5 import T5
 from litdraft.protocols import (
     Context,
-    Drafter,
     EncoderDecoderLayout,
     Observation,
     Proposal,
     Target,
+    Trainable,
     TrainingBatch,
     encoder_kwargs,
 )
@@ -29,14 +29,14 @@ from litdraft.tokenizers.intersection import SharedVocabulary
 
 
 @dataclass
-class State:
+class CachedState:
     """The drafter's cache; it reads the prompt once."""
 
     cache: Any  # of the model that made it
     prompted: bool = False
 
 
-class Cached(Drafter):
+class Cached(Trainable):
     """Between rounds the cache lacks one token, the unread one, or two after a full acceptance,
     because the last draft was proposed and not read. So a proposal's first pass reads up to two.
     """
@@ -97,25 +97,25 @@ class Cached(Drafter):
     def prepare(self, counts_V: Callable[[], Tensor]) -> None:
         """It drafts what it shares with the target, whatever the text."""
 
-    def fuse(self, dtype: torch.dtype) -> None:
-        if isinstance(self.model, Llama):
-            self.model = FusedLlama(self.model.to(dtype))
-
-    def compute_in(self, dtype: torch.dtype) -> None:
+    def prepare_for_decoding(self, dtype: torch.dtype, native: bool) -> None:
+        if native:
+            if isinstance(self.model, Llama):
+                self.model = FusedLlama(self.model.to(dtype))
+            return
         self.model.to(dtype)
         if isinstance(self.model, Llama):  # its tables have the weights' type
             self.model.reset_buffers()
 
-    def allocate(self, rows: int, capacity: int, k: int) -> State:
+    def allocate(self, rows: int, capacity: int, k: int) -> CachedState:
         context = self.model.config.context
         if capacity > context:
             raise UserError(
                 f"{capacity} positions are needed, but the drafter has a context of {context}: "
                 "shorten the prompt or lower max_new_tokens"
             )
-        return State(self.model.allocate(rows, capacity))
+        return CachedState(self.model.allocate(rows, capacity))
 
-    def observe(self, state: State, observation: Observation, context: Context) -> None:
+    def observe(self, state: CachedState, observation: Observation, context: Context) -> None:
         """Read the prompt; after a round only forget what was rejected."""
         cache = state.cache
         if not state.prompted:
@@ -125,7 +125,7 @@ class Cached(Drafter):
         torch.minimum(cache.length_B, context.length_B - 1, out=cache.length_B)
 
     def propose(
-        self, state: State, context: Context, k: int, sampling: Sampling, uniforms_BK: Tensor
+        self, state: CachedState, context: Context, k: int, sampling: Sampling, uniforms_BK: Tensor
     ) -> Proposal:
         cache = state.cache
         lacking_B = context.length_B - cache.length_B

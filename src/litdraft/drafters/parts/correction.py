@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +34,7 @@ class Correction(nn.Module):
                 f"{' or '.join(KINDS)}, and rank at least 1"
             )
         self.rank = rank
+        self._packed: Callable[[Tensor], Tensor] | None = None
         self.embedding = nn.Embedding(vocabulary, rank)
         self.out = nn.Linear(rank, outputs, bias=False)
         nn.init.zeros_(self.out.weight)
@@ -57,15 +59,14 @@ class Correction(nn.Module):
         opened_nR: Tensor = self.gate(torch.cat((states_nC, embedded_nR), -1))
         return opened_nR.sigmoid() * embedded_nR
 
-    def fuse(self, dtype: torch.dtype) -> None:
+    def pack(self, dtype: torch.dtype) -> None:
         """Its unembedding packed for decoding on a CPU, in this type."""
         weight, outputs = packed(self.out.weight, dtype), self.out.out_features
-        self.__dict__["fused"] = functools.partial(linear, weight=weight, outputs=outputs)
+        self._packed = functools.partial(linear, weight=weight, outputs=outputs)
 
     def forward(self, read_nR: Tensor) -> Tensor:
         """bias_nU."""
-        if (fused := self.__dict__.get("fused")) is not None:
-            fused_nU: Tensor = fused(read_nR)
-            return fused_nU
+        if self._packed is not None:
+            return self._packed(read_nR)
         bias_nU: Tensor = self.out(read_nR)
         return bias_nU

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 
 from litdraft.errors import UserError
 from litdraft.native.build import linear, packed
-from litdraft.protocols import Target, TargetSpec
+from litdraft.protocols import Target, TargetSpec, Unregistered
 
 KINDS = ("target", "own")
 
@@ -52,7 +53,10 @@ class Head(nn.Module):
         self.outputs = int(size or spec.vocabulary)  # U
         ids_U = None if size is None else torch.arange(self.outputs)
         self.register_buffer("vocabulary_U", ids_U)
-        self.__dict__["tied"] = tied  # registered where it embeds
+        self._tied = Unregistered(tied)  # registered where it embeds
+        self._borrowed: Callable[[Tensor], Tensor] | None = None
+        self._borrowed_dtype = torch.float32
+        self._packed: list[Callable[[Tensor], Tensor]] = []
         if self.kind == "own":
             self.own = nn.ModuleList(
                 nn.Linear(width, self.outputs, bias=False) for _ in range(count)
@@ -63,10 +67,8 @@ class Head(nn.Module):
         if self.kind != "target":
             return
         ids_U = self.vocabulary_U
-        self.__dict__["borrowed"] = (
-            target.unembed if ids_U is None else target.unembed_subset(ids_U)
-        )
-        self.__dict__["target_dtype"] = target.dtype
+        self._borrowed = target.unembed if ids_U is None else target.unembed_subset(ids_U)
+        self._borrowed_dtype = target.dtype
 
     def learn(self, counts_V: Tensor) -> None:
         """Draft only the tokens that stand most often in a text; for a reduced vocabulary."""
@@ -84,12 +86,12 @@ class Head(nn.Module):
         for j in range(len(self.own)):
             self._weight(j).copy_(rows_UD)
 
-    def fuse(self, dtype: torch.dtype) -> None:
-        """Weights of one's own packed for decoding on a CPU, in this type."""
+    def pack(self, dtype: torch.dtype) -> None:
+        """Pack its own weights for native decoding on a CPU, in this type."""
         if self.kind == "target":
             return
         count = len(self.own) if self.kind == "own" else 1
-        self.__dict__["fused"] = [
+        self._packed = [
             functools.partial(linear, weight=packed(self._weight(j), dtype), outputs=self.outputs)
             for j in range(count)
         ]
@@ -97,12 +99,10 @@ class Head(nn.Module):
     def forward(self, states_nC: Tensor, j: int = 0) -> Tensor:
         """logits_nU of draft position j (0-based)."""
         if self.kind == "target":
-            states_nC = states_nC.to(self.__dict__["target_dtype"])
-            logits_nU: Tensor = self.__dict__["borrowed"](states_nC)
-            return logits_nU
-        if (fused := self.__dict__.get("fused")) is not None:
-            fused_nU: Tensor = fused[min(j, len(fused) - 1)](states_nC)
-            return fused_nU
+            assert self._borrowed is not None, "bind comes first"
+            return self._borrowed(states_nC.to(self._borrowed_dtype))
+        if self._packed:
+            return self._packed[min(j, len(self._packed) - 1)](states_nC)
         return F.linear(states_nC, self._weight(j))
 
     def unembedding_weight(self, j: int) -> Tensor | None:
@@ -116,5 +116,6 @@ class Head(nn.Module):
             own: Any = self.own[min(j, len(self.own) - 1)]
             weight_UC: Tensor = own.weight
             return weight_UC
-        embedding_VC: Tensor = self.__dict__["tied"].weight
+        assert self._tied.value is not None
+        embedding_VC = self._tied.value.weight
         return embedding_VC if self.vocabulary_U is None else embedding_VC[self.vocabulary_U]

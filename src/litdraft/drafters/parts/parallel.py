@@ -11,7 +11,7 @@ from torch import Tensor
 
 from litdraft.drafters.parts.correction import Correction
 from litdraft.drafters.parts.head import Head
-from litdraft.drafters.parts.stepwise import Drafts, State, Unrolled
+from litdraft.drafters.parts.stepwise import Drafts, HiddenState, Unrolled
 from litdraft.errors import UserError
 from litdraft.protocols import Context, Proposal, TargetSpec
 from litdraft.sampling import Sampling
@@ -60,7 +60,7 @@ class Parallel(Unrolled):
     def prepare(self, counts_V: Callable[[], Tensor]) -> None:
         super().prepare(counts_V)
         if self.head.kind == "own":
-            self.head.start_as(self.__dict__["target"])
+            self.head.start_as(self.target)
 
     def begin(self, hidden_nD: Tensor) -> Guesses:
         memory_nR = None if self.correction is None else self.correction.begin(hidden_nD)
@@ -85,7 +85,7 @@ class Parallel(Unrolled):
         return super().unembedding_weight(j) if self.correction is None else None
 
     def propose(
-        self, state: State, context: Context, k: int, sampling: Sampling, uniforms_BK: Tensor
+        self, state: HiddenState, context: Context, k: int, sampling: Sampling, uniforms_BK: Tensor
     ) -> Proposal:
         """As any unrolled draft, but a head that all positions share is read once for all."""
         memory, token_B = self.begin(state.hidden_BD), context.unread_B1()[:, 0]

@@ -8,24 +8,27 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from litdraft.drafters.parts.confidence import Confidence, Gate
+from litdraft.drafters.parts.confidence import Confidence
 from litdraft.drafters.parts.sentence_lstm import SentenceLSTM
 from litdraft.native.build import OUT, packed
+from litdraft.protocols import StopRule
 
-OPEN = Gate()  # lets everything pass
+OPEN = StopRule()  # lets everything pass
 
 
 class Drafted(NamedTuple):
-    """Up to k drafts, which of them are sure enough, and the memory behind each token read."""
+    """Up to k drafts, which of them pass the stop rule, the memory after each token read, and the
+    probability that each draft is the target's if those before it are."""
 
     tokens_BN: Tensor
     valid_BN: Tensor
-    behind_BPM: Tensor
+    after_BPM: Tensor
+    confidence_BN: Tensor
 
 
 class SentenceDraft:
-    """`native/sentence.cpp`: the likeliest tokens, and where the gate ends them. Weights are packed
-    once; the same as step by step, but for rounding."""
+    """`native/sentence.cpp`: the likeliest tokens, and where the stop rule ends them. Weights are
+    packed once; the same as step by step up to rounding."""
 
     def __init__(self, body: SentenceLSTM, confidence: Confidence, dtype: torch.dtype) -> None:
         ids_U, width = body.vocabulary_U, body.width
@@ -52,13 +55,15 @@ class SentenceDraft:
             return cls(body, confidence, dtype)
         return None
 
-    def __call__(self, memory_BM: Tensor, token_B: Tensor, k: int, gate: Gate | None) -> Drafted:
+    def __call__(
+        self, memory_BM: Tensor, token_B: Tensor, k: int, rule: StopRule | None
+    ) -> Drafted:
         """It stops behind the first draft of which no row is sure."""
-        scale, shift, threshold, running = gate or OPEN
-        told = torch.ops.litdraft.sentence_draft.default(
-            memory_BM.float(), token_B, *self.weights, scale, shift, threshold, running, k
+        scale, shift, threshold, cumulative = rule or OPEN
+        drafted = torch.ops.litdraft.sentence_draft.default(
+            memory_BM.float(), token_B, *self.weights, scale, shift, threshold, cumulative, k
         )
-        return Drafted(*told)
+        return Drafted(*drafted)
 
 
 def _gates(layer: Sequence[Tensor], width: int) -> tuple[Tensor, Tensor]:

@@ -10,20 +10,20 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from litdraft.device_sync import known_empty
-from litdraft.drafters.lstm_lm import LSTMLM, Memory, State
+from litdraft.drafters.parts.lstm_language_model import LSTMDraft, LSTMLanguageModel, LSTMState
 from litdraft.drafters.parts.sentence_context import Within
 from litdraft.drafters.parts.unpack import Apart
 from litdraft.protocols import Context, Observation, TargetSpec, TrainingBatch
 
 
 @dataclass(kw_only=True)
-class Tapped(State):
+class TappedState(LSTMState):
     """And what was tapped of the target at the last two tokens it has read, the latest behind."""
 
     taps_B2F: Tensor
 
 
-class SentenceLSTM(LSTMLM):
+class SentenceLSTM(LSTMLanguageModel):
     """A language model over the tokens of the current sentence, with a memory that begins as a
     projection of F `features`: what was tapped at the last token before the sentence. F = 0 for
     none; before a text's beginning they are zeros."""
@@ -50,19 +50,19 @@ class SentenceLSTM(LSTMLM):
         taps_nF = F.rms_norm(taps_nF.to(weight_VC.dtype), taps_nF.shape[-1:])
         return torch.tanh(self.first(taps_nF))
 
-    def allocate(self, rows: int, capacity: int, k: int) -> Tapped:
+    def allocate(self, rows: int, capacity: int, k: int) -> TappedState:
         taps_B2F = self.embedding.weight.new_zeros(rows, 2, self.features)
-        return Tapped(**vars(super().allocate(rows, capacity, k)), taps_B2F=taps_B2F)
+        return TappedState(**vars(super().allocate(rows, capacity, k)), taps_B2F=taps_B2F)
 
-    def observe(self, state: State, observation: Observation, context: Context) -> None:
+    def observe(self, state: LSTMState, observation: Observation, context: Context) -> None:
         super().observe(state, observation, context)
-        assert isinstance(state, Tapped)
+        assert isinstance(state, TappedState)
         last_B2 = observation.count_B[:, None] + torch.arange(2, device=observation.count_B.device)
         state.taps_B2F = self._tapped(state, observation, last_B2)
 
-    def prompt(self, state: State, observation: Observation, context: Context) -> Tensor:
+    def prompt(self, state: LSTMState, observation: Observation, context: Context) -> Tensor:
         """memory_BM behind the prompts' last sentences, which the context shows alone."""
-        assert isinstance(state, Tapped)
+        assert isinstance(state, TappedState)
         assert isinstance(context, Within)
         begin_B1 = context.begin_B[:, None]
         slots_BP = begin_B1 + torch.arange(observation.tokens_BP.shape[1], device=begin_B1.device)
@@ -72,7 +72,7 @@ class SentenceLSTM(LSTMLM):
         before_BF = self._tapped(state, observation, begin_B1 + 1)[:, 0]
         return self.read(tokens_BP, observation.count_B - context.begin_B, self.begun(before_BF))
 
-    def _tapped(self, state: Tapped, observation: Observation, places_Bn: Tensor) -> Tensor:
+    def _tapped(self, state: TappedState, observation: Observation, places_Bn: Tensor) -> Tensor:
         """taps_BnF, counted from the older one of the two that the state holds."""
         if not self.features:
             return state.taps_B2F
@@ -80,21 +80,21 @@ class SentenceLSTM(LSTMLM):
         all_BPF = torch.cat((state.taps_B2F, observation.taps_BPC.to(state.taps_B2F.dtype)), 1)
         return all_BPF.gather(1, places_Bn[..., None].expand(-1, -1, self.features))
 
-    def start(self, state: State, context: Context) -> Memory:
+    def start(self, state: LSTMState, context: Context) -> LSTMDraft:
         """A sentence that begins at the unread token has no memory yet; one that begins at the
         token before, whose draft was still made in the sentence before, has read that alone."""
-        assert isinstance(state, Tapped)
+        assert isinstance(state, TappedState)
         assert isinstance(context, Within)
         older_BF, latest_BF = state.taps_B2F.unbind(1)
         memory_BM = state.memory_BM
         read_B1 = (context.length_B - context.begin_B)[:, None]  # tokens of the sentence
         if not known_empty(read_B1 == 2):
-            once = Memory(self.begun(older_BF), [])
+            once = LSTMDraft(self.begun(older_BF), [])
             self.step(once, context.last_BP(2)[:, 0], 0)
             memory_BM = torch.where(read_B1 == 2, once.memory_nM, memory_BM)
         if not known_empty(read_B1 == 1):
             memory_BM = torch.where(read_B1 == 1, self.begun(latest_BF), memory_BM)
-        return Memory(memory_BM, [])
+        return LSTMDraft(memory_BM, [])
 
     def states(self, batch: TrainingBatch) -> Tensor:
         """states_BS1C. start_BS of the lesson says where sentences begin, and taps_BSC what was

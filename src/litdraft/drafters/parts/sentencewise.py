@@ -11,19 +11,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from litdraft.device_sync import known_empty, values_known
-from litdraft.drafters.parts.confidence import Confidence, Gate
+from litdraft.drafters.parts.confidence import Confidence
 from litdraft.drafters.parts.sentence_context import Within, alone_BK
 from litdraft.drafters.parts.sentence_draft import SentenceDraft
 from litdraft.drafters.parts.stepwise import Stepwise
 from litdraft.protocols import (
     Context,
-    Drafter,
+    Counted,
     Observation,
     Proposal,
+    StopRule,
     Target,
     TargetSpec,
     Teacher,
+    Trainable,
     TrainingBatch,
+    counts,
 )
 from litdraft.sampling import Sampling
 from litdraft.tokenizers.base import Tokenizer
@@ -33,8 +36,8 @@ SOME = 512  # positions of a batch that certainty is learned from
 
 
 @dataclass
-class State:
-    """What the body keeps."""
+class SentenceState:
+    """The body's state."""
 
     body: Any
     prompted: bool = False
@@ -48,13 +51,12 @@ class Guess(NamedTuple):
     begin_BS: Tensor
 
 
-class Sentencewise(Drafter):
+class Sentencewise(Trainable):
     """A `body` that drafts from the tokens of the current sentence, always the likeliest token, and
     a head that says how likely the target's is the same. A draft ends behind the first token that
-    begins a sentence and, where there is a `gate`, before one that is not sure enough."""
+    begins a sentence and, if a stop rule is set, before one that does not pass it."""
 
-    confident = True
-    running = False  # whether the gate asks for the chance that all of a draft is right
+    cumulative = False  # whether the rule asks for the probability that all of a draft is right
     starts: SentenceStarts
 
     def __init__(self, spec: TargetSpec, body: Stepwise, width: int) -> None:
@@ -62,13 +64,18 @@ class Sentencewise(Drafter):
         super().__init__()
         self.size = spec.vocabulary
         self.body, self.confidence = body, Confidence(width)
-        self.counted = body.counted
-        self.confidence.requires_grad_(not body.counted)
-        self.gate: Gate | None = None
+        self.confidence.requires_grad_(not counts(body))
+        self.rule: StopRule | None = None
+        self._native: SentenceDraft | None = None
 
-    def set_stop_rule(self, scale: float, shift: float, threshold: float) -> None:
-        """Draft from now on only what is sure enough (see `Gate`)."""
-        self.gate = Gate(scale, shift, threshold, self.running)
+    def set_stop_rule(self, rule: StopRule) -> None:
+        """Stop drafting from now on where the rule says."""
+        self.rule = rule
+
+    @property
+    def counts(self) -> bool:
+        """As the body does."""
+        return counts(self.body)
 
     def set_tokenizer(self, tokenizer: Tokenizer) -> None:
         """Learn where its sentences begin."""
@@ -78,9 +85,10 @@ class Sentencewise(Drafter):
         super().bind(target)
         self.body.bind(target)
 
-    def fuse(self, dtype: torch.dtype) -> None:
-        self.body.fuse(dtype)
-        self.__dict__["fused"] = SentenceDraft.of(self.body, self.confidence, dtype)
+    def prepare_for_decoding(self, dtype: torch.dtype, native: bool) -> None:
+        self.body.prepare_for_decoding(dtype, native)
+        if native:
+            self._native = SentenceDraft.of(self.body, self.confidence, dtype)
 
     @property
     def vocabulary_U(self) -> Tensor | None:
@@ -91,6 +99,7 @@ class Sentencewise(Drafter):
 
     def count(self, texts: Iterable[Tensor]) -> None:
         """Sentences one by one, each with the first token of the next: what a draft ends with."""
+        assert isinstance(self.body, Counted)
         self.body.count(part_T for text_T in texts for part_T in self._sentences(text_T))
 
     def _sentences(self, text_T: Tensor) -> Iterable[Tensor]:
@@ -103,10 +112,10 @@ class Sentencewise(Drafter):
         device: torch.device = self.confidence.shift.device
         return device
 
-    def allocate(self, rows: int, capacity: int, k: int) -> State:
-        return State(self.body.allocate(rows, capacity, k))
+    def allocate(self, rows: int, capacity: int, k: int) -> SentenceState:
+        return SentenceState(self.body.allocate(rows, capacity, k))
 
-    def observe(self, state: State, observation: Observation, context: Context) -> None:
+    def observe(self, state: SentenceState, observation: Observation, context: Context) -> None:
         if not state.prompted:
             state.prompted = True
             last_B1 = (observation.count_B - 1)[:, None]
@@ -116,41 +125,51 @@ class Sentencewise(Drafter):
         self.body.observe(state.body, observation, context)
 
     def propose(
-        self, state: State, context: Context, k: int, sampling: Sampling, uniforms_BK: Tensor
+        self,
+        state: SentenceState,
+        context: Context,
+        k: int,
+        sampling: Sampling,
+        uniforms_BK: Tensor,
     ) -> Proposal:
-        """On a CPU it stops as soon as no row is sure; what is missing of k tokens is not valid."""
+        """On a CPU it stops as soon as no row passes; what is missing of k tokens is not valid."""
         within = Within.of(context, self.starts, self.body.look)
         memory, token_B = self.body.start(state.body, within), context.unread_B1()[:, 0]
-        fused = self.__dict__.get("fused")
-        if fused is not None and values_known(token_B):
-            tokens_BN, valid_BN, behind_BPM = fused(memory.memory_nM, token_B, k, self.gate)
-            memory.behind.extend(behind_BPM.unbind(1))
+        if self._native is not None and values_known(token_B):
+            drafted = self._native(memory.memory_nM, token_B, k, self.rule)
+            memory.behind.extend(drafted.after_BPM.unbind(1))
+            tokens_BN, valid_BN, confidence_BN = (
+                drafted.tokens_BN, drafted.valid_BN, drafted.confidence_BN
+            )  # fmt: skip
         else:
-            tokens_BN, valid_BN = self._stepped(memory, token_B, k)
+            tokens_BN, valid_BN, confidence_BN = self._stepped(memory, token_B, k)
         self.body.remember(state.body, memory)
         if not known_empty(valid_BN):
             valid_BN = valid_BN & alone_BK(context, tokens_BN, self.starts)
-        return Proposal(tokens_BN, valid_BN=valid_BN)
+        return Proposal(tokens_BN, valid_BN=valid_BN, confidence_BN=confidence_BN)
 
-    def _stepped(self, memory: Any, token_B: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """tokens_BN, and valid_BN by the gate."""
-        sure_B = torch.ones_like(token_B, dtype=torch.bool)
-        log_B, gate = torch.zeros_like(token_B, dtype=torch.float32), self.gate
-        tokens, valid = [], []
+    def _stepped(self, memory: Any, token_B: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+        """tokens_BN, valid_BN by the stop rule, and confidence_BN."""
+        rule = self.rule or StopRule(cumulative=self.cumulative)
+        passing_B = torch.ones_like(token_B, dtype=torch.bool)
+        log_B = torch.zeros_like(token_B, dtype=torch.float32)
+        tokens, valid, confidence = [], [], []
         for j in range(k):
             states_BC = self.body.step(memory, token_B, j)
-            score_B, place_B = self.confidence(states_BC, self.body.unembed(states_BC, j))
-            if gate is not None:
-                log_B = gate.log_probs(score_B) + (log_B if gate.running else 0.0)
-                sure_B = sure_B & gate.passes(log_B)
-            token_B = self._token(place_B)
+            score_B, index_B = self.confidence(states_BC, self.body.unembed(states_BC, j))
+            own_B = rule.log_probs(score_B)
+            if rule.threshold > 0:
+                log_B = own_B + log_B if rule.cumulative else own_B
+                passing_B = passing_B & rule.passes(log_B)
+            token_B = self._token(index_B)
             tokens.append(token_B)
-            valid.append(sure_B)
-            if known_empty(sure_B):
+            valid.append(passing_B)
+            confidence.append(own_B.exp())
+            if known_empty(passing_B):
                 break
         else:
             self.body.step(memory, token_B, k)
-        return torch.stack(tokens, 1), torch.stack(valid, 1)
+        return torch.stack(tokens, 1), torch.stack(valid, 1), torch.stack(confidence, 1)
 
     def _token(self, place: Tensor) -> Tensor:
         """Which of the target's it is."""
@@ -217,9 +236,9 @@ class Sentencewise(Drafter):
         for j in range(batch.k):
             # Drafts before this one are tokens s - j + 1 to s, and none may begin a sentence.
             kept_BS = right_BS & (place_S >= j) & (guess.begin_BS <= place_S - j)
-            if self.gate is not None:
-                older_BS = total_BS.roll(1, 1) if self.gate.running else 0.0
-                total_BS = self.gate.log_probs(guess.score_BS) + older_BS
-                kept_BS = kept_BS & self.gate.passes(total_BS)
+            if self.rule is not None:
+                older_BS = total_BS.roll(1, 1) if self.rule.cumulative else 0.0
+                total_BS = self.rule.log_probs(guess.score_BS) + older_BS
+                kept_BS = kept_BS & self.rule.passes(total_BS)
             probs.append(kept_BS.float())
         return torch.stack(probs, -1)

@@ -13,11 +13,19 @@ from torch.nn import functional as F
 from litdraft.drafters.parts.correction import Correction
 from litdraft.drafters.parts.head import Head
 from litdraft.native.build import loaded
-from litdraft.protocols import Context, Drafter, Needs, Observation, Proposal, Target, TrainingBatch
+from litdraft.protocols import (
+    Context,
+    Needs,
+    Observation,
+    Proposal,
+    Target,
+    Trainable,
+    TrainingBatch,
+)
 from litdraft.sampling import Sampling, choose
 
 
-class Stepwise(Drafter):
+class Stepwise(Trainable):
     """A family that reads one token a step: the unread one, then each of its drafts."""
 
     look: int  # the last known tokens that `start` asks for, where it keeps nothing of earlier ones
@@ -50,10 +58,12 @@ class Stepwise(Drafter):
             token_B = drafts.add(logits_BU, sampling, uniforms_BK[:, j])
         return drafts.proposal()
 
-    def fuse(self, dtype: torch.dtype) -> None:
+    def prepare_for_decoding(self, dtype: torch.dtype, native: bool) -> None:
+        if not native:
+            return
         for part in self.modules():
             if isinstance(part, Head | Correction):
-                part.fuse(dtype)
+                part.pack(dtype)
 
 
 class Headed(Stepwise):
@@ -67,7 +77,7 @@ class Headed(Stepwise):
 
     def learn_vocabulary(self, counts_V: Tensor) -> None:
         self.head.learn(counts_V)
-        self.head.bind(self.__dict__["target"])
+        self.head.bind(self.target)
 
     def unembed(self, states_nC: Tensor, j: int) -> Tensor:
         """logits_nU of the head."""
@@ -102,7 +112,7 @@ class Drafts:
 
 
 @dataclass
-class State:
+class HiddenState:
     """The target's hidden state at the last token it has read: where a draft starts."""
 
     hidden_BD: Tensor
@@ -112,6 +122,7 @@ class Unrolled(Headed):
     """Unrolled from the target's last hidden state h_t; keeps nothing else between rounds."""
 
     needs = Needs(hidden=True)
+    scale: float  # by which the target's embeddings have a size of one; set by `bind`
 
     @abstractmethod
     def begin(self, hidden_nD: Tensor) -> Any:
@@ -123,19 +134,18 @@ class Unrolled(Headed):
         self.head.bind(target)
         some = torch.arange(min(target.spec.vocabulary, 4096), device=target.device)
         size = target.embed(some).float().square().mean().sqrt()
-        self.__dict__["scale"] = 1.0 / max(float(size), 1e-8)
+        self.scale = 1.0 / max(float(size), 1e-8)
 
     def embedded(self, token_n: Tensor, like: Tensor) -> Tensor:
         """The target's embeddings at a scale of one, in the type of `like`."""
-        embedded_nD: Tensor = self.__dict__["target"].embed(token_n).to(like.dtype)
-        scale: float = self.__dict__["scale"]
-        return embedded_nD * scale
+        embedded_nD: Tensor = self.target.embed(token_n).to(like.dtype)
+        return embedded_nD * self.scale
 
-    def allocate(self, rows: int, capacity: int, k: int) -> State:
-        width: int = self.__dict__["target"].spec.width
-        return State(next(self.parameters()).new_zeros(rows, width))
+    def allocate(self, rows: int, capacity: int, k: int) -> HiddenState:
+        width = self.target.spec.width
+        return HiddenState(next(self.parameters()).new_zeros(rows, width))
 
-    def observe(self, state: State, observation: Observation, context: Context) -> None:
+    def observe(self, state: HiddenState, observation: Observation, context: Context) -> None:
         floats = observation.hidden_BPD.dtype == state.hidden_BD.dtype == torch.float32
         if floats and loaded(
             observation.hidden_BPD
@@ -148,7 +158,7 @@ class Unrolled(Headed):
         last_BD = observation.last_hidden_BD().to(state.hidden_BD.dtype)
         torch.where(read_B1, last_BD, state.hidden_BD, out=state.hidden_BD)
 
-    def start(self, state: State, context: Context) -> Any:
+    def start(self, state: HiddenState, context: Context) -> Any:
         return self.begin(state.hidden_BD)
 
     def starts(self, batch: TrainingBatch, row_n: Tensor, start_n: Tensor) -> Any:

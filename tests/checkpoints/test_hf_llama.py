@@ -106,7 +106,7 @@ def test_trained_targets_agree_with_transformers(shared: Path, name: str) -> Non
     assert off <= 1e-5 * expected.abs().max()
 
 
-def test_rope_in_the_words_of_transformers_4_is_the_same_model(tmp_path: Path) -> None:
+def test_rope_with_the_keys_of_transformers_4_is_the_same_model(tmp_path: Path) -> None:
     folder = save_theirs(tmp_path, **KINDS["llama 3"])
     new = open_checkpoint(folder).config
     scaling = {key: value for key, value in LLAMA3.items() if key != "rope_theta"}
@@ -138,7 +138,7 @@ def test_a_tied_weight_may_be_stored_under_either_name_or_both(tmp_path: Path) -
         assert torch.equal(our_logits(folder, tokens_BT), expected)
 
 
-def test_a_head_of_its_own_is_believed_over_the_word_tied(tmp_path: Path) -> None:
+def test_an_untied_head_is_preferred_to_the_key_tied(tmp_path: Path) -> None:
     folder = save_theirs(tmp_path, **KINDS["untied"])
     edit_json(folder / "config.json", tie_word_embeddings=True)
     assert not open_checkpoint(folder).config.tied
@@ -201,7 +201,7 @@ def test_transformers_reads_what_is_saved(tmp_path: Path, config: LlamaConfig) -
     assert (logits - their_logits(tmp_path, tokens_BT)).abs().max() <= 1e-5
 
 
-def test_the_dtype_asked_for_is_the_dtype_got(tmp_path: Path) -> None:
+def test_the_requested_dtype_is_used(tmp_path: Path) -> None:
     model = made(CONFIGS["tied"])
     save_hf_folder(model, tmp_path, torch.bfloat16, 1, (2,))
     stored = load_file(tmp_path / "model.safetensors")
@@ -238,7 +238,7 @@ def anonymous_bytes() -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
-def test_loading_holds_the_weights_once(tmp_path: Path) -> None:
+def test_loading_has_the_weights_in_memory_once(tmp_path: Path) -> None:
     config = LlamaConfig(2048, 512, 8, 8, 4, 64, 1536, 32)
     model = made(config)
     save_hf_folder(model, tmp_path, torch.float32, 1, (2,))
@@ -363,7 +363,9 @@ def test_broken_shards_are_refused_by_name(tmp_path: Path) -> None:
         open_checkpoint(folder)
 
 
-def test_a_path_that_is_no_checkpoint_is_reported_what_would_be(tmp_path: Path) -> None:
+def test_a_path_that_is_no_checkpoint_gets_an_error_that_names_what_would_be(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(UserError, match=r"nowhere does not exist.*Hugging Face folder.*\.bin"):
         open_checkpoint(tmp_path / "nowhere")
     (tmp_path / "model.gguf").touch()
