@@ -12,13 +12,8 @@ from lightning.fabric import Fabric
 from omegaconf import DictConfig
 from torch import nn
 
-from litdraft.config.build import (
-    drafter_of,
-    own_device,
-    source_of,
-    target_opener,
-    tokenizer_of,
-)
+from litdraft.config.build import drafter_of, target_opener, tokenizer_of
+from litdraft.config.data import source_of
 from litdraft.data.continuations import Writer
 from litdraft.data.distributed import Distributed
 from litdraft.data.rows.rows import Rows
@@ -33,6 +28,7 @@ from litdraft.protocols import Drafter, Target, check_length, counts
 from litdraft.reports.provenance import provenance
 from litdraft.runs.checkpoints import load_weights
 from litdraft.runs.open import ready
+from litdraft.targets.devices import named_dtype, own_device
 from litdraft.tokenizers.base import Tokenizer
 
 

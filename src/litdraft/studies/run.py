@@ -10,13 +10,8 @@ from omegaconf import DictConfig
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 from rich.progress import Progress
 
-from litdraft.config.build import (
-    own_device,
-    source_of,
-    target_opener,
-    texts_of,
-    tokenizer_of,
-)
+from litdraft.config.build import target_opener, tokenizer_of
+from litdraft.config.data import source_of, texts_of
 from litdraft.data.continuations import Writer
 from litdraft.data.rows.rows import Rows
 from litdraft.data.sources.base import Materials
@@ -29,6 +24,7 @@ from litdraft.studies import certainty_plots, certainty_report, suffixes
 from litdraft.studies.certainty import ROWS, Text, position_stats
 from litdraft.studies.certainty_figures import figures
 from litdraft.studies.skipping import TURNS, pass_seconds
+from litdraft.targets.devices import named_dtype, own_device
 from litdraft.tokenizers.base import Tokenizer
 from litdraft.tokenizers.load import open_tokenizer
 from litdraft.tokenizers.token_kinds import TokenKinds
