@@ -33,7 +33,7 @@ from litdraft.config.build import (
     target_opener,
     tokenizer_of,
 )
-from litdraft.config.schema import register
+from litdraft.config.resolvers import register
 from litdraft.data.continuations import Writer
 from litdraft.data.distributed import Distributed
 from litdraft.data.rows.batches import TrainingBatches, collate

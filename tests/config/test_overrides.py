@@ -24,7 +24,8 @@ from litdraft.config.build import (
     tokenizer_of,
 )
 from litdraft.config.overrides import check_overrides
-from litdraft.config.schema import checked, register
+from litdraft.config.checks import checked
+from litdraft.config.resolvers import register
 from litdraft.errors import UserError
 from litdraft.protocols import TargetSpec
 from litdraft.tokenizers.sentencepiece import train_sentencepiece

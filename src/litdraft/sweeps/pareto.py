@@ -1,4 +1,4 @@
-"""Two pictures of a sweep: what drafts cost a round, and what drafters cost to train."""
+"""Two plots of a sweep: what drafting costs per round, and what training costs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from litdraft.sweeps.ranking import SweepRow
 
 
 def front(points: Sequence[Point]) -> list[Point]:
-    """Those that no other point beats in both: x the less the better, y the more the better."""
+    """Those that no other point beats in both: small x and large y are good."""
     best: list[Point] = []
     for point in sorted(points, key=lambda p: (p[0], -p[1])):
         if not best or point[1] > best[-1][1]:
@@ -82,13 +82,13 @@ def _finish(
     axes.plot(*zip(*points, strict=True), "o", color=BLUE, ms=5.5)
     axes.plot(*zip(*best, strict=True), "o", color=GREEN, ms=5.5)
     _scale(axes, [x for x, _ in points])
-    axes.margins(x=0.18, y=0.16)  # room for names
+    axes.margins(x=0.18, y=0.16)  # space for names
     axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)
     label_points(axes, points, [entry.label for entry in entries], [steps, *drawn])
 
 
 def _scale(axes: Axes, costs: Sequence[float]) -> None:
-    """Logarithmic where costs differ tenfold and more."""
+    """Logarithmic if costs differ tenfold or more."""
     if min(costs) > 0 and max(costs) >= 10 * min(costs):
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -1,4 +1,4 @@
-"""The jobs of a sweep, best first, and the decision they come to."""
+"""The jobs of a sweep, fastest first, and the decision they lead to."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ ENDS = ("outcome", "folder")
 
 @dataclass(frozen=True)
 class SweepRow:
-    """One job: what it alone was asked for, what came of it, and where it lies.
+    """One job: the overrides that it alone has, its outcome, and its folder.
 
-    `report` is report.json, None without one; `training_seconds` None if nobody wrote them down;
+    `report` is report.json, None without one; `training_seconds` None if not recorded;
     `again` the command that measures it again.
     """
 
@@ -37,17 +37,17 @@ class SweepRow:
 
     @property
     def label(self) -> str:
-        """lstm, k=3: a group's choice says what it is, a number needs its key."""
-        told = [
+        """lstm, k=3: a group's choice speaks for itself, a number needs its key."""
+        words = [
             value if "." not in key and value[:1].isalpha() else f"{key.split('.')[-1]}={short}"
             for key, value in self.asked.items()
             for short in (rounded(value),)
         ]
-        return ", ".join(told) or self.folder.rsplit("/", 1)[-1]
+        return ", ".join(words) or self.folder.rsplit("/", 1)[-1]
 
 
 def rounded(value: str) -> str:
-    """A number that was drawn is long."""
+    """A number with three digits: one that a sweeper drew is long."""
     try:
         return f"{float(value):.3g}" if "." in value else value
     except ValueError:
@@ -60,18 +60,18 @@ def ranked(entries: Sequence[SweepRow]) -> list[SweepRow]:
 
 
 def figures(entry: SweepRow) -> dict[str, str]:
-    """A row of sweep.csv: an empty string where something is not known."""
+    """A row of sweep.csv: an empty string if something is not known."""
     row = dict(entry.asked)
-    if (found := entry.report) is not None:
+    if (report := entry.report) is not None:
         row |= {
-            "mean acceptance length": f"{found.mean_acceptance_length:.3f}",
-            "predicted": f"{found.predicted_mean_acceptance_length:.3f}",
-            "lookup": f"{found.floor.lookup:.3f}",
-            "drafting ms per round": milliseconds(found.draft_milliseconds),
-            "speedup": f"{found.speedup.value:.3f}",
-            "speedup low": f"{found.speedup.low:.3f}",
-            "speedup high": f"{found.speedup.high:.3f}",
-            "parameters": str(found.parameters),
+            "mean acceptance length": f"{report.mean_acceptance_length:.3f}",
+            "predicted": f"{report.predicted_mean_acceptance_length:.3f}",
+            "lookup": f"{report.floor.lookup:.3f}",
+            "drafting ms per round": milliseconds(report.draft_milliseconds),
+            "speedup": f"{report.speedup.value:.3f}",
+            "speedup low": f"{report.speedup.low:.3f}",
+            "speedup high": f"{report.speedup.high:.3f}",
+            "parameters": str(report.parameters),
         }
     seconds = entry.training_seconds
     return row | {
@@ -82,13 +82,13 @@ def figures(entry: SweepRow) -> dict[str, str]:
 
 
 def columns(rows: Sequence[dict[str, str]]) -> list[str]:
-    """Every row's columns: what was asked first, then figures, outcome and folder last."""
+    """Every row's columns: overrides first, then figures, outcome and folder last."""
     seen = dict.fromkeys(column for row in rows for column in row)
     return [column for column in seen if column not in ENDS] + list(ENDS)
 
 
 def cells(entries: Sequence[SweepRow]) -> list[list[str]]:
-    """The same for readers, its head first: a speedup and its interval in one cell."""
+    """The same for people, the head first: a speedup and its interval in one cell."""
     rows = [figures(entry) for entry in entries]
     for row, entry in zip(rows, entries, strict=True):
         if entry.report is not None:
@@ -100,7 +100,7 @@ def cells(entries: Sequence[SweepRow]) -> list[list[str]]:
 
 
 def decision(entries: Sequence[SweepRow]) -> list[str]:
-    """What to deploy and what that gains, the disappointing part first. Empty if nothing was
+    """What to deploy and what it gains, disappointing facts first. Empty if nothing was
     measured; a drafter that is not lossless cannot win."""
     sound = [
         (entry, entry.report)
@@ -110,26 +110,26 @@ def decision(entries: Sequence[SweepRow]) -> list[str]:
     if not sound:
         return []
     first, report = sound[0]
-    told, floor = [], report.floor.lookup
+    lines, floor = [], report.floor.lookup
     if report.drafter != "lookup" and floor >= first.length:
-        told.append(
+        lines.append(
             f"Prompt lookup beats the winner: {floor:.2f} tokens per round against "
             f"{first.length:.2f}."
         )
     if first.speedup <= 1:
-        told.append("No drafter of this sweep makes decoding faster.")
-    told.append(
+        lines.append("No drafter of this sweep makes decoding faster.")
+    lines.append(
         f"Winner: {first.label} decodes {times_as_fast(report.speedup, report.timed_batches)}, "
         f"{first.length:.2f} tokens per round: {first.again}"
     )
-    return [*told, *(against(first, report, *other) for other in sound[1:2])]
+    return [*lines, *(against(first, report, *other) for other in sound[1:2])]
 
 
 def against(first: SweepRow, one: Report, second: SweepRow, other: Report) -> str:
     """What the winner gains over the runner-up, and whether that is more than chance."""
     more = 100 * (first.speedup / second.speedup - 1)
     if min(one.timed_batches, other.timed_batches) < 2:
-        sure = "measured on one batch, which says nothing of chance"
+        sure = "measured on one batch, too little to exclude chance"
     elif one.speedup.low <= other.speedup.high:
         sure = "their intervals overlap"
     else:
