@@ -64,7 +64,7 @@ def open_checkpoint_as_target(
 
 
 def _kind(path: Path) -> type[Any]:
-    """Which kind of target a checkpoint is. transformers is imported only for those that need it."""
+    """Which kind of target a checkpoint is; transformers is imported only if it needs that."""
     if not path.is_dir() or is_meta(path) or not (path / "config.json").is_file():
         return LlamaTarget  # which says what is wrong if it is none
     if str(read_json(path / "config.json").get("model_type")) in NATIVE_LLAMAS:
