@@ -14,7 +14,7 @@ import torch
 from hydra import initialize_config_dir
 from tests.commands import ROOT, run, run_anew
 
-from litdraft.config.schema import register
+from litdraft.config.resolvers import register
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.errors import UserError
 from litdraft.runs.restore import evaluation_config
@@ -87,7 +87,7 @@ def test_two_devices_evaluate_as_one(trained: Path) -> None:
             assert (folder / name).stat().st_size > 0
     one, two = reports
     assert one.keys() >= FIELDS
-    assert "quality" not in one.keys() | one["beside"].keys(), "the data has no references"
+    assert one["quality"] is one["other_sampling"]["quality"] is None, "the data has no references"
     assert one["k"] == 2
     assert one["losslessness"] | {"tolerance": 0} == {
         "prompts": 5, "identical": 5, "near_ties": 0, "mismatches": 0, "tolerance": 0,
@@ -95,7 +95,7 @@ def test_two_devices_evaluate_as_one(trained: Path) -> None:
     assert str(ROOT) not in json.dumps(one["command"])
     for key in ("accepted_lengths", "tokens", "repeated_4grams", "floor"):
         assert one[key] == pytest.approx(two[key]), key
-    assert one["beside"]["accepted_lengths"] == two["beside"]["accepted_lengths"]
+    assert one["other_sampling"]["accepted_lengths"] == two["other_sampling"]["accepted_lengths"]
 
 
 def test_two_devices_train_as_one(trained: Path, little: Path) -> None:
@@ -150,8 +150,8 @@ def test_prompts_from_a_file_to_a_report_by_category(trained: Path, little: Path
         plain = part["quality"]["baseline"]
         assert plain == part["quality"]["drafted"], "the same texts"
         assert (plain["chrf"], plain["word_accuracy"]) == (1, 1), "each by its own reference"
-    assert report["beside"]["quality"]["prompts"] == 4
-    assert report["beside"]["quality"]["drafted"]["chrf"] < 1
+    assert report["other_sampling"]["quality"]["prompts"] == 4
+    assert report["other_sampling"]["quality"]["drafted"]["chrf"] < 1
     rounds = [sum(part["accepted_lengths"]) for part in report["groups"].values()]
     assert sum(rounds) == report["rounds"]
     assert (folder / "categories.png").stat().st_size > 0

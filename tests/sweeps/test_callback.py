@@ -19,7 +19,7 @@ from tests.commands import ROOT, run_anew
 
 from litdraft.cli.sweep_folder import settled
 from litdraft.config.overrides import check_overrides
-from litdraft.config.schema import register
+from litdraft.config.resolvers import register
 from litdraft.errors import UserError
 from litdraft.io import read_json
 from litdraft.runs.status import Standing, standing

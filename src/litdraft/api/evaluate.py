@@ -92,9 +92,7 @@ def evaluate(
     return run.evaluate(parts, chosen, None if folder is None else Path(folder))
 
 
-def _open(
-    target: Frozen, dtype: torch.dtype | None, device: torch.device, native: bool
-) -> Target:
+def _open(target: Frozen, dtype: torch.dtype | None, device: torch.device, native: bool) -> Target:
     """The target itself, or the same weights as an exact reference to judge by."""
     if native == (target.packed is not None) and dtype in (None, target.dtype):
         return target

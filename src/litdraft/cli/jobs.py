@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from litdraft.cli.main import fail
-from litdraft.cli.sweep_callback import GROUP, SweepTable, close_tracker
+from litdraft.cli.sweep_callback import SweepTable
 from litdraft.cli.terminal import complain
 from litdraft.config.checks import checked
 from litdraft.config.resolvers import register
@@ -30,71 +30,74 @@ Job = Callable[[DictConfig, Path], float]
 
 def train_task(config: DictConfig) -> float:
     """What Hydra runs for `litdraft train`, in this process or in a launcher's."""
-    return run_job(_train, config)
+    return _run("train", _train, config)
 
 
 def evaluate_task(config: DictConfig) -> float:
     """What Hydra runs for `litdraft evaluate`."""
-    return run_job(_evaluate, restored(config, list(HydraConfig.get().overrides.task)))
+    return _run("evaluate", _evaluate, config)
 
 
-TASKS: dict[str, Callable[[DictConfig], float]] = {
-    "train": train_task,
-    "evaluate": evaluate_task,
-}
+TASKS = {"train": train_task, "evaluate": evaluate_task}
+
+
+def complete_config(command: str, config: DictConfig, words: list[str]) -> DictConfig:
+    """The config of one job, its run's values restored, every value checked."""
+    return checked(restored(config, words) if command == "evaluate" else config)
 
 
 def _train(config: DictConfig, folder: Path) -> float:
     from litdraft.cli.training_job import train_and_evaluate
 
+    silence_libraries()  # again: importing Lightning sets its own levels
     return train_and_evaluate(config, folder)
 
 
 def _evaluate(config: DictConfig, folder: Path) -> float:
-    if config.study is not None:
-        from litdraft.config.study import study
+    from litdraft.cli.evaluation_job import evaluate
 
-        return study(config, folder)
-    from litdraft.config.evaluation import evaluate
-
+    silence_libraries()
     return evaluate(config, folder)
 
 
-def run_job(job: Job, config: DictConfig) -> float:
-    """One job in the folder Hydra chose. A user's error is one sentence and exit status 2.
+def _run(command: str, job: Job, config: DictConfig) -> float:
+    """One job in the folder that Hydra chose. A UserError is one sentence and exit status 2.
 
-    A job of a sweep leaves its error in its folder instead and returns nan, so that the others
+    A job of a sweep writes its error into its folder instead and returns nan, so that the others
     continue.
     """
     hydra = HydraConfig.get()
     silence_libraries()
     if hydra.mode == RunMode.MULTIRUN:
-        return _one_of_many(job, config, hydra)
+        return _one_of_many(command, job, config, hydra)
     try:
-        return job(checked(config), shortest(Path(hydra.runtime.output_dir)))
+        return job(config, shortest(Path(hydra.runtime.output_dir)))
     except UserError as error:
         fail(error)
 
 
-def _one_of_many(job: Job, config: DictConfig, hydra: HydraConf) -> float:
+def _one_of_many(command: str, job: Job, config: DictConfig, hydra: HydraConf) -> float:
     """A sweep's job, perhaps in a process that has not seen the command line."""
+    from litdraft.sweeps.tracker import close_wandb, join_group
+
     register()
     os.chdir(hydra.runtime.cwd)
+    words = list(hydra.overrides.task)
     # The job's own command, which its report will carry.
-    sys.argv = [f"{hydra.job.name}.py", *hydra.overrides.task, "hydra.mode=RUN"]
-    os.environ.setdefault(GROUP, Path(hydra.sweep.dir).name)
+    sys.argv = ["litdraft", command, *words, "hydra.mode=RUN"]
+    join_group(Path(hydra.sweep.dir))
     folder = shortest(Path(hydra.runtime.output_dir))
     (folder / ERROR).unlink(missing_ok=True)
     try:
         _refuse_relaunch(hydra, config)
-        return job(checked(config), folder)
+        return job(complete_config(command, config, words), folder)
     except Exception as error:
         _record(folder, error)
         if "optuna" in str(hydra.sweeper.get("_target_")):
-            raise  # a failed trial, as Optuna has it: nan it would not take
+            raise  # a failed trial to Optuna, which does not take nan
         return float("nan")
     finally:
-        close_tracker()
+        close_wandb()
 
 
 def _refuse_relaunch(hydra: Any, config: DictConfig) -> None:

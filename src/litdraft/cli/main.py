@@ -1,7 +1,7 @@
 """The command `litdraft`, and what train.py and evaluate.py call.
 
-Everything that can be answered from conf/ and the schema (help, version, completion, typos) is
-answered before torch is imported: this module and what it imports at the top must stay light.
+Everything that conf/ and the schema can answer (help, version, completion, typos, refusals) is
+answered before torch is imported: this module and what it imports at the top stay light.
 """
 
 from __future__ import annotations
@@ -9,108 +9,88 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
-from pathlib import Path
 from typing import NoReturn
 
+from litdraft.cli.words import COMMANDS, HELP, VERSION, Words, read_words
 from litdraft.errors import UserError
 
-# Before torch: a thread that waits soon gives way. Otherwise one busy neighbour was seen to make
-# decoding on two cores fifty times slower; alone it costs nothing.
+# Before torch: a waiting thread gives way soon. Otherwise one busy neighbour was seen to make
+# decoding on two cores fifty times slower; on an idle machine it costs nothing.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
-COMMANDS = ("train", "evaluate")
-HELP, VERSION = {"-h", "--help"}, {"-V", "--version"}
-SHOWN_BY_HYDRA = {"-c", "--cfg", "-i", "--info", "--hydra-help", "-sc", "--shell-completion"}
 
-
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """`litdraft train ...` and `litdraft evaluate ...`; exits with status 2 after a UserError."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         sys.exit(_answer(words))
     except UserError as error:
         fail(error)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def _answer(words: list[str]) -> int:
     """The exit status."""
     first, rest = (words[0], words[1:]) if words else ("--help", [])
-    if first in VERSION:
-        print(f"litdraft {version('litdraft')}")
-        return 0
+    if first in COMMANDS:
+        return _command(first, read_words(rest))
     if first in HELP:
         from litdraft.cli.help import show_commands
 
         show_commands()
         return 0
-    if first == "completion":
-        from litdraft.cli.completion import script
-
-        print(script(rest))
-        return 0
-    if first == "complete":
-        from litdraft.cli.completion import complete
-
-        print("\n".join(complete(rest)))
-        return 0
-    if first not in COMMANDS:
-        raise UserError(f"there is no command {first}: use one of {', '.join(COMMANDS)}")
-    return _run(first, rest)
+    given = read_words(words)
+    if first in VERSION:
+        return _show_version()
+    if given.completion:
+        return _complete(None, given)
+    raise UserError(f"there is no command {first}: use {' or '.join(COMMANDS)}, or --help")
 
 
-def _run(command: str, words: list[str]) -> int:
-    words, folders = _user_folders(words)
-    if HELP & set(words):
+def _command(command: str, words: Words) -> int:
+    if words.version:
+        return _show_version()
+    if words.completion:
+        return _complete(command, words)
+    if words.help:
         from litdraft.cli.help import show_command
 
-        show_command(command, [word for word in words if word not in HELP], folders)
+        show_command(command, words.overrides, words.folders)
         return 0
-    if SHOWN_BY_HYDRA & set(words):
-        return _hydra_itself(command, words, folders)
+    return _run(command, words)
+
+
+def _run(command: str, words: Words) -> int:
     from litdraft.cli.compose import compose
+    from litdraft.cli.show import show
     from litdraft.runs.restore import with_run_choices
 
-    multirun = {"-m", "--multirun"} & set(words)
-    overrides = [word for word in words if word not in multirun]
-    if command == "evaluate":
-        overrides = with_run_choices(overrides)
-    composed = compose(command, overrides, folders, bool(multirun))
-    from litdraft.cli.jobs import TASKS, failures
+    restores = command == "evaluate"
+    overrides = with_run_choices(words.overrides) if restores else words.overrides
+    composed = compose(command, overrides, words.folders, words.multirun)
+    if words.shows is not None:
+        show(composed, words.shows)
+        return 0
+    from litdraft.cli.jobs import TASKS, complete_config, failures
 
+    if not composed.sweeps:
+        complete_config(command, composed.config, overrides)
     composed.run(TASKS[command])
     return int(failures() > 0)
 
 
-def _user_folders(words: list[str]) -> tuple[list[str], list[Path]]:
-    """The words without --config-dir FOLDER, and the user's own configuration folders."""
-    kept, folders = [], []
-    rest = iter(words)
-    for word in rest:
-        name, given, value = word.partition("=")
-        if name not in ("--config-dir", "-cd"):
-            kept.append(word)
-            continue
-        folder = Path(value if given else next(rest, ""))
-        if not folder.is_dir():
-            raise UserError(f"{word} was given, but {folder} is no folder of YAML files")
-        folders.append(folder)
-    return kept, folders
+def _show_version() -> int:
+    from litdraft import __version__
+
+    print(f"litdraft {__version__}")
+    return 0
 
 
-def _hydra_itself(command: str, words: list[str], folders: list[Path]) -> int:
-    """Flags of Hydra that show something and run nothing, such as --cfg job."""
-    import hydra
+def _complete(command: str | None, words: Words) -> int:
+    from litdraft.cli.completion import answer
 
-    from litdraft.config.conf_folder import conf_folder
-    from litdraft.config.resolvers import register
-
-    register()
-    extra = [part for folder in folders for part in ("--config-dir", str(folder))]
-    sys.argv[1:] = [*words, *extra]
-    hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=command)(
-        lambda config: None
-    )()
+    print(answer(command, words.completion or ""))
     return 0
 
 

@@ -6,30 +6,35 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
+from rich.console import Console
 
+from litdraft.cli.evaluation_job import evaluate
+from litdraft.cli.terminal import program
 from litdraft.config.build import is_trained
 from litdraft.config.checks import checked, is_evaluated
-from litdraft.config.evaluation import evaluate
-from litdraft.config.training import train
+from litdraft.config.training import training_options, training_parts
 from litdraft.io import read_json
 from litdraft.runs.restore import evaluation_config
 from litdraft.runs.same import check_same
 from litdraft.runs.status import MANIFEST, REPORT, JobStatus, job_status
+from litdraft.training.result import TrainingResult
+from litdraft.training.run import train
 
 
 def train_and_evaluate(config: DictConfig, folder: Path) -> float:
-    """Train; then evaluate if asked to (evaluate=true, or a sweep). What was monitored."""
+    """Train; then evaluate if asked to (evaluate=true, or a sweep). The monitored figure."""
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         return _complete(config, folder)
-    score = train(config, folder)
+    score = _train(config, folder)
     if is_evaluated(config, sweeping=False):
         _evaluate(config, folder, trained=True)
     return score
 
 
 def _complete(config: DictConfig, folder: Path) -> float:
-    """Do what is missing of a sweep's job, and nothing twice. What was monitored; if there is
+    """Do what is missing of a sweep's job, and nothing twice. The monitored figure; if there is
     nothing to train, the mean acceptance length that replay predicts, which is the same measure.
     """
     trains = is_trained(config)
@@ -40,10 +45,32 @@ def _complete(config: DictConfig, folder: Path) -> float:
         score = None
     else:
         config.resume = status is JobStatus.INTERRUPTED
-        score = train(config, folder)
+        score = _train(config, folder)
     if wanted and status is not JobStatus.FINISHED:
         _evaluate(config, folder, trains)
     return _earlier(folder) if score is None else score
+
+
+def _train(config: DictConfig, folder: Path) -> float:
+    result = train(training_parts(config), training_options(config), folder)
+    if not config.data.preview and not getattr(rank_zero_only, "rank", 0):
+        _show_next(config, result)
+    return result.score
+
+
+def _show_next(config: DictConfig, result: TrainingResult) -> None:
+    """The result in one line, and the command that uses it."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(
+        f"{result.parameters:,} parameters trained; best {result.monitor} {result.score:.3f}; "
+        f"run folder {result.folder}"
+    )
+    if config.target is None:
+        kind = "llama" if result.drafter.encoder_decoder is None else "seq2seq"
+        model = result.folder / "model"
+        console.print(f"use it: {program('train')} target={kind} target.path={model}")
+    else:
+        console.print(f"evaluate it: {program('evaluate')} run={result.folder}")
 
 
 def _earlier(folder: Path) -> float:
@@ -55,7 +82,7 @@ def _earlier(folder: Path) -> float:
 
 
 def _evaluate(config: DictConfig, folder: Path, trained: bool) -> None:
-    """As the run had it, with the keys that evaluation.* gives."""
+    """As the run was trained, with the keys that evaluation.* gives."""
     keys = [f"{key}={value}" for key, value in config.evaluation.items()]
     chosen = evaluation_config([f"run={folder}", *keys])
     if not trained:

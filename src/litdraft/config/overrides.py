@@ -10,12 +10,13 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from litdraft.config.plugins import check_plugin
 from litdraft.errors import UserError
 
 Groups = dict[str, list[str]]
+EVALUATION = "evaluation."  # keys of evaluate, given to train
 
 
 def parsed(words: Sequence[str]) -> list[Override]:
@@ -35,12 +36,15 @@ def groups_of(folders: Sequence[Path]) -> Groups:
     return {name: sorted(choices) for name, choices in sorted(groups.items())}
 
 
-def without_null_groups(words: Sequence[str], groups: Groups) -> list[str]:
-    """GROUP=null empties a group; Hydra spells that ~GROUP."""
+def spelled_for_hydra(words: Sequence[str], groups: Groups) -> list[str]:
+    """GROUP=null empties a group, which Hydra spells ~GROUP; evaluation.KEY=VALUE adds a key to a
+    dictionary that begins empty, which Hydra spells ++."""
 
     def spelled(word: str) -> str:
-        group, _, choice = word.partition("=")
-        return f"~{group}" if choice == "null" and group in groups else word
+        key, _, value = word.partition("=")
+        if value == "null" and key in groups:
+            return f"~{key}"
+        return f"++{word}" if key.startswith(EVALUATION) else word
 
     return [spelled(word) for word in words]
 
@@ -63,15 +67,19 @@ def shapes_config(override: Override, groups: Groups) -> bool:
     return (key in groups or key.startswith("hydra")) and not override.is_sweep_override()
 
 
-def check_keys(config: DictConfig, overrides: Sequence[Override], groups: Groups) -> None:
-    """UserError if an override names a key that `config`, made of the choices alone, lacks."""
+def check_keys(
+    config: DictConfig, overrides: Sequence[Override], groups: Groups, prefix: str = ""
+) -> None:
+    """UserError if an override names a key that `config`, made of the choices alone, lacks.
+
+    `prefix` stands before the key on the command line.
+    """
     keys = {key for key in flattened(config) if not key.startswith("hydra")} | set(groups)
     for override in overrides:
         key = override.key_or_group
         if override.is_add() or override.is_delete() or key.startswith("hydra") or key in keys:
             continue
-        if not _free(config, key):
-            raise UserError(f"there is no key {key}{_nearest(key, keys)}")
+        raise UserError(f"there is no key {prefix}{key}{_nearest(key, keys)}")
 
 
 def flattened(config: Any, prefix: str = "") -> Iterator[str]:
@@ -94,10 +102,3 @@ def _nearest(given: str, known: set[str]) -> str:
     """The end of the sentence: what was probably meant, or where to look."""
     close = difflib.get_close_matches(given, sorted(known), n=1, cutoff=0.5)
     return f": did you mean {close[0]}?" if close else ": --help lists all of them"
-
-
-def _free(config: DictConfig, key: str) -> bool:
-    """Whether a key is below a dictionary whose keys are the user's own."""
-    parent = key.rsplit(".", 1)[0]
-    node = OmegaConf.select(config, parent, throw_on_missing=False) if "." in key else None
-    return isinstance(node, dict) or parent == "evaluation"

@@ -23,16 +23,10 @@ from litdraft.protocols import Drafter, Target
 from litdraft.runs.checkpoints import load_weights
 from litdraft.runs.same import check_start
 from litdraft.targets.devices import named_dtype
-from litdraft.training import run
 from litdraft.training.options import OpenTarget, TrainingOptions, TrainingParts
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
-
-
-def train(config: DictConfig, folder: Path) -> float:
-    """Train as a config says; the best value of what is monitored."""
-    return run.train(training_parts(config), training_options(config), folder).score
 
 
 def training_options(config: DictConfig) -> TrainingOptions:

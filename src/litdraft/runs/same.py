@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from litdraft.config.resolvers import digest
 from litdraft.errors import UserError
 from litdraft.io import read_json
+from litdraft.runs.saved import saved_config
 from litdraft.runs.status import MANIFEST
-
-
-def run_config(run: Path, given: str) -> Any:
-    """The config a run was composed of; UserError, which calls it as `given`, if it is no run."""
-    path = run / ".hydra" / "config.yaml"
-    if not path.exists():
-        raise UserError(f"{given} is no folder of a training run: give one that train printed")
-    return OmegaConf.load(path)
 
 
 def check_same(config: DictConfig, folder: Path) -> None:
@@ -35,7 +27,7 @@ def check_same(config: DictConfig, folder: Path) -> None:
 
 def check_start(config: DictConfig, run: Path) -> None:
     """UserError unless `run` trained the same drafter: equal shapes are not enough."""
-    saved = run_config(run, f"start={run}")
+    saved = saved_config(run, f"start={run}")
     theirs, mine = (OmegaConf.to_container(c.drafter, resolve=True) for c in (saved, config))
     assert isinstance(theirs, dict)
     assert isinstance(mine, dict)

@@ -9,6 +9,10 @@ CHECKPOINTS = "checkpoints"
 BEST, LAST = "best", "last"
 ERROR, MANIFEST, REPORT = "error.txt", "manifest.json", "report.json"
 
+# What an evaluation takes over from its run, unless the command line gives it.
+RESTORED_GROUPS = ("target", "drafter", "data")
+RESTORED_KEYS = ("k", "seed", "temperature", "top_k", "top_p")
+
 
 class JobStatus(Enum):
     """What is there already, and what a sweep then does."""

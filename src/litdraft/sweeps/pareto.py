@@ -1,4 +1,4 @@
-"""Two pictures of a sweep: what drafts cost a round, and what drafters cost to train."""
+"""Two plots of a sweep: what drafting costs per round, and what training costs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from litdraft.sweeps.ranking import SweepRow
 
 
 def front(points: Sequence[Point]) -> list[Point]:
-    """Those that no other point beats in both: x the less the better, y the more the better."""
+    """Those that no other point beats in both: small x and large y are good."""
     best: list[Point] = []
     for point in sorted(points, key=lambda p: (p[0], -p[1])):
         if not best or point[1] > best[-1][1]:
@@ -26,9 +26,9 @@ def front(points: Sequence[Point]) -> list[Point]:
 
 
 def draw(entries: Sequence[SweepRow], path: Path) -> Path:
-    """Tokens a round over milliseconds of drafting; speedup over seconds of training."""
+    """Tokens per round over milliseconds of drafting; speedup over seconds of training."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
-    lengths(left, [e for e in entries if e.report and e.report.get("draft_milliseconds")])
+    lengths(left, [e for e in entries if e.report and e.report.draft_milliseconds])
     speedups(right, [e for e in entries if e.report and e.training_seconds is not None])
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=140, format="png")
@@ -38,9 +38,9 @@ def draw(entries: Sequence[SweepRow], path: Path) -> Path:
 
 def lengths(axes: Axes, entries: Sequence[SweepRow]) -> None:
     """Prompt lookup's floor is a dash below (or above) each drafter."""
-    axes.set(xlabel="milliseconds of drafting a round", ylabel="tokens a round")
-    costs = [entry.report["draft_milliseconds"] for entry in entries if entry.report]
-    floors = [entry.report["floor"]["lookup"] for entry in entries if entry.report]
+    axes.set(xlabel="milliseconds of drafting per round", ylabel="tokens per round")
+    costs = [e.report.draft_milliseconds or 0.0 for e in entries if e.report]
+    floors = [entry.report.floor.lookup for entry in entries if entry.report]
     axes.plot(costs, floors, "_", color=ORANGE, ms=11, mew=1.8, label="prompt lookup", zorder=1)
     points = [(cost, entry.length) for cost, entry in zip(costs, entries, strict=True)]
     dashes = [[point, point] for point in zip(costs, floors, strict=True)]
@@ -52,7 +52,7 @@ def speedups(axes: Axes, entries: Sequence[SweepRow]) -> None:
     axes.set(xlabel="seconds of training", ylabel="speedup of decoding")
     points = [(entry.training_seconds or 0.0, entry.speedup) for entry in entries]
     bars = [
-        [(x, entry.report["speedup"]["low"]), (x, entry.report["speedup"]["high"])]
+        [(x, entry.report.speedup.low), (x, entry.report.speedup.high)]
         for (x, _), entry in zip(points, entries, strict=True)
         if entry.report
     ]
@@ -82,13 +82,13 @@ def _finish(
     axes.plot(*zip(*points, strict=True), "o", color=BLUE, ms=5.5)
     axes.plot(*zip(*best, strict=True), "o", color=GREEN, ms=5.5)
     _scale(axes, [x for x, _ in points])
-    axes.margins(x=0.18, y=0.16)  # room for names
+    axes.margins(x=0.18, y=0.16)  # space for names
     axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)
     label_points(axes, points, [entry.label for entry in entries], [steps, *drawn])
 
 
 def _scale(axes: Axes, costs: Sequence[float]) -> None:
-    """Logarithmic where costs differ tenfold and more."""
+    """Logarithmic if costs differ tenfold or more."""
     if min(costs) > 0 and max(costs) >= 10 * min(costs):
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
