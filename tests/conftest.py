@@ -21,8 +21,8 @@ import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Files that take longest, in seconds of two busy cores: 200, 100, 30, 30, 25, 25. Workers take whole
-# files, so whoever got one of these last would keep the others waiting.
+# The files that take longest: 200, 100, 30, 30, 25 and 25 seconds. A worker takes whole files, so
+# one of these at the end would keep the other worker idle.
 SLOWEST = (
     "sweeps/test_callback.py",
     "cli/test_jobs.py",
