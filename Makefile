@@ -37,7 +37,7 @@ types: tools ## mypy: strict in the package
 	@echo "mypy"; $(PY) -m mypy --no-error-summary $(CODE)
 
 unit: tools ## pytest, in WORKERS processes
-	@echo "pytest"; $(PY) -m pytest -q --durations=10 -n $(WORKERS) --dist loadfile
+	@echo "pytest"; $(PY) -m pytest -q --durations=10 -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 docs: tools ## build the documentation site into site/, without network
 	@$(PY) -m mkdocs build -q && echo "site/index.html"
