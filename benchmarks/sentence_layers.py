@@ -22,8 +22,8 @@ from hydra import initialize_config_dir
 from matplotlib.axes import Axes
 from runs import OUTPUTS, Report, table, trained
 
-from litdraft.config.evaluation import evaluation_options, evaluation_parts
 from litdraft.config.checks import checked
+from litdraft.config.evaluation import evaluation_options, evaluation_parts
 from litdraft.config.resolvers import register
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.evaluation.setup import open_setup, prompts_of
