@@ -16,7 +16,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / PACKAGE
 # do not know each other. The longest name wins: `runs.lock` is not `runs`.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "device_sync"),
-    ("io", "native"),
+    ("io", "native", "limits", "quiet"),
     ("sampling",),
     ("protocols",),
     ("networks",),
@@ -31,6 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("studies", "sweeps"),
     ("config",),
     ("runs",),
+    ("api",),
     ("",),  # the package itself: the public API
     ("cli",),
 )

@@ -23,8 +23,8 @@ from litdraft.config.build import (
     teacher_of,
     tokenizer_of,
 )
-from litdraft.config.overrides import check_overrides
 from litdraft.config.checks import checked
+from litdraft.config.overrides import check_overrides
 from litdraft.config.resolvers import register
 from litdraft.errors import UserError
 from litdraft.protocols import TargetSpec

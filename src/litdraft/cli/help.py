@@ -33,7 +33,7 @@ FLAGS = {
     "--version": "the version",
     "-m": "a sweep: KEY=A,B runs every combination, and ends with a table and a winner",
     "--cfg job": "show the configuration that a command line means, and run nothing",
-    "--config-dir DIR": "your own YAML files, in the layout of conf/; they win over those of litdraft",
+    "--config-dir DIR": "your own YAML files, laid out as in conf/; they win over ours",
     "-sc install=bash": 'shell completion (zsh, fish too): eval "$(litdraft -sc install=bash)"',
 }
 EXAMPLES = {
@@ -56,7 +56,7 @@ EXAMPLES = {
 
 
 def show_commands() -> None:
-    """Litdraft --help."""
+    """The page of `litdraft --help`."""
     page = _Page()
     page.title("LitDraft trains small drafters for speculative decoding, and measures them.")
     for command, purpose in COMMANDS.items():
@@ -67,7 +67,7 @@ def show_commands() -> None:
 
 
 def show_command(command: str, overrides: Sequence[str], folders: Sequence[Path]) -> None:
-    """Litdraft COMMAND --help: keys as the words of the command line set them."""
+    """The page of `litdraft COMMAND --help`: keys as the words of the command line set them."""
     words = with_run_choices(overrides) if command == "evaluate" else overrides
     config = compose(command, words, folders, multirun=True).config
     groups = groups_of([*folders, conf_folder()])
@@ -105,7 +105,7 @@ def _show_group(
     choice = config.hydra.runtime.choices.get(group)
     page.title(f"{group}={choice or 'null'}", describe_choice(group, str(choice), folders))
     page.paragraph(f"or {', '.join(name for name in choices if name != choice)}")
-    if group not in config or config._get_node(group)._is_none():
+    if OmegaConf.is_missing(config, group) or config.get(group) is None:
         return
     descriptions = describe_keys(group, str(choice), folders)
     for key in leaves(config, group):
@@ -128,7 +128,7 @@ def _value(config: DictConfig, key: str) -> str:
     value = OmegaConf.to_container(node) if OmegaConf.is_config(node) else node._value()
     if value is None:
         return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value).replace("\n", "\\n")
 
 
 class _Page:

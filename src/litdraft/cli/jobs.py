@@ -16,11 +16,12 @@ from omegaconf import DictConfig
 
 from litdraft.cli.main import fail
 from litdraft.cli.sweep_callback import SweepTable
-from litdraft.cli.terminal import complain, silence_libraries
+from litdraft.cli.terminal import complain
 from litdraft.config.checks import checked
 from litdraft.config.resolvers import register
 from litdraft.errors import UserError
 from litdraft.io import replacing, shortest
+from litdraft.quiet import silence_libraries
 from litdraft.runs.restore import restored
 from litdraft.runs.status import ERROR
 

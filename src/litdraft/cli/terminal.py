@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-import warnings
 from pathlib import Path
 
 
@@ -21,20 +19,3 @@ def complain(label: str, message: str) -> None:
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print(f"[bold red]{label}:[/] {escape(message)}")
-
-
-def silence_libraries() -> None:
-    """Silence what a user can do nothing about."""
-    for name in ("lightning.pytorch", "alembic"):  # Optuna's database brings the second
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for name in ("torchao", "torch.utils._pytree"):  # kernels for GPUs that are not there
-        logging.getLogger(name).setLevel(logging.ERROR)
-    for message in (
-        ".*does not have many workers.*",
-        ".*Experiment logs directory.*",
-        ".*Checkpoint directory .* exists and is not empty.*",
-        ".*GPU available but not used.*",
-        ".*LeafSpec.*",
-        ".*smaller than the logging interval.*",
-    ):
-        warnings.filterwarnings("ignore", message)

@@ -63,6 +63,10 @@ class Drafter(nn.Module, ABC):
         assert self._target is not None, "bind comes first"
         return self._target.value
 
+    def bound_to(self, target: Target) -> bool:
+        """Whether `bind` was called with this target last."""
+        return self._target is not None and self._target.value is target
+
     def bind(self, target: Target) -> None:
         """Remember the target whose embedding and unembedding this drafter may borrow. UserError
         if the target lacks a layer that it taps."""

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from litdraft.config.build import drafter_of, target_opener, tokenizer_of
 from litdraft.config.resolvers import register
 from litdraft.errors import UserError
-from litdraft.protocols import Drafter, Target
+from litdraft.protocols import Drafter, Target, TargetSpec
 from litdraft.runs.checkpoints import load_weights
 from litdraft.runs.saved import saved_config
 from litdraft.targets.devices import named_dtype, own_device
@@ -47,18 +47,21 @@ def open_run(
         raise UserError(f"{run} trained a language model without a target: open its model/ instead")
     target = open_target(own_device() if device is None else torch.device(device))
     tokenizer = tokenizer_of(config, target, Path(run))
-    drafter = drafter_of(config, target.spec, tokenizer)
-    load_weights(drafter, Path(run))
+    drafter = trained_drafter(Path(run), target.spec, tokenizer)
     return Opened(target, prepared(drafter, target), tokenizer, config)
+
+
+def trained_drafter(run: Path, spec: TargetSpec, tokenizer: Tokenizer) -> Drafter:
+    """The drafter of a run with its weights, not bound yet; UserError if the run has none."""
+    register()
+    drafter = drafter_of(saved_config(run, str(run)), spec, tokenizer)
+    load_weights(drafter, run)
+    return drafter
 
 
 def prepared(drafter: Drafter, target: Target) -> Drafter:
     """The drafter on its target's device, bound, frozen and as fast as its target."""
-    ready(drafter, target)
-    if target.packed is not None:
-        drafter.fuse(target.dtype)
-    else:
-        drafter.compute_in(target.dtype)
+    ready(drafter, target).prepare_for_decoding(target.dtype, native=target.packed is not None)
     return drafter
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from litdraft.protocols import (
     Tree,
     encoder_kwargs,
 )
+from litdraft.tokenizers.base import Tokenizer
 
 
 class Frozen:
@@ -30,6 +32,8 @@ class Frozen:
     """
 
     compiles = True
+    source: Path | None = None  # the checkpoint it was opened from, if `load_target` did
+    tokenizer: Tokenizer | None = None  # the same
 
     @property
     def packs(self) -> bool:
