@@ -14,7 +14,7 @@ import torch
 from hydra import initialize_config_dir
 from tests.commands import ROOT, run, run_anew
 
-from litdraft.config.schema import register
+from litdraft.config.resolvers import register
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.errors import UserError
 from litdraft.runs.restore import evaluation_config
