@@ -13,7 +13,7 @@ CODE   = $(wildcard src tests benchmarks train.py evaluate.py)
 PIP_INSTALL := -m pip --disable-pip-version-check install -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check setup lint types unit lock clean python tools
+.PHONY: help run test check setup lint types unit docs wheel lock clean python tools
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -37,7 +37,13 @@ types: tools ## mypy: strict in the package
 	@echo "mypy"; $(PY) -m mypy --no-error-summary $(CODE)
 
 unit: tools ## pytest, in WORKERS processes
-	@echo "pytest"; $(PY) -m pytest -q --durations=10 -n $(WORKERS) --dist loadfile
+	@echo "pytest"; $(PY) -m pytest -q --durations=10 -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+docs: tools ## build the documentation site into site/, without network
+	@$(PY) -m mkdocs build -q && echo "site/index.html"
+
+wheel: tools ## build the wheel into dist/
+	@$(PY) -m hatchling build -t wheel
 
 # The stamp comes last, so an interrupted set-up is taken up again. Torch comes first, so that
 # no other package can choose another build of it.
@@ -74,7 +80,7 @@ lock: python ## resolve pyproject.toml afresh (TORCH=x.y.z) and rewrite requirem
 	@echo "Wrote requirements.lock; now 'make test'."
 
 clean: ## remove .venv and every cache; outputs/ stays
-	@rm -rf $(VENV) .venv-lock requirements.lock.tmp build dist .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) .venv-lock requirements.lock.tmp build dist site .mypy_cache .pytest_cache .ruff_cache
 	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 python:

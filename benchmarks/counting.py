@@ -94,7 +94,7 @@ def main() -> None:
             print(told[-1], flush=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     with replacing(Path(arguments.out)) as path:
-        report = {"counts": told, "peak_gibibytes": peak, **provenance(torch.device("cpu"))}
+        report = {"counts": told, "peak_gibibytes": peak, **vars(provenance(torch.device("cpu")))}
         path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 

@@ -274,7 +274,7 @@ def main() -> None:
         "settings": {**vars(arguments), "run": [Path(run).name for run in arguments.run],
                      "target": Path(arguments.target).name, "text": Path(arguments.text).name},
         "contestants": [asdict(replace(one, run=None, texts=[])) for one in contestants],  # type: ignore[arg-type]
-        **provenance(torch.device("cpu")),
+        **vars(provenance(torch.device("cpu"))),
     }  # fmt: skip
     write_json(Path(arguments.out), told)
     print(show(rows, "transformers", len(prompts)))

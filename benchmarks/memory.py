@@ -99,7 +99,7 @@ def main() -> None:
         "prefill_seconds": generation.prefill_seconds,
         "decode_seconds": generation.decode_seconds,
         "rounds": len(generation.accepted[0]),
-        **provenance(torch.device("cpu")),
+        **vars(provenance(torch.device("cpu"))),
     }
     write_json(Path(arguments.out), told)
     print(json.dumps(told, indent=2))

@@ -39,7 +39,7 @@ def main() -> None:
         found[threads] = pass_seconds(target, [3, 4, 5], BEHIND)
     dtype = str(target.dtype).removeprefix("torch.")
     told = {"target": target.spec.name, "dtype": dtype, "seconds": found}
-    write_json(RESULT, {**told, **provenance(target.device)})
+    write_json(RESULT, {**told, **vars(provenance(target.device))})
     lines = [
         [f"{threads}", f"{1e3 * told[0]:.3f}", *(f"{told[n - 1] / told[0]:.2f}" for n in SHOWN[1:])]
         for threads, told in found.items()

@@ -60,7 +60,7 @@ def main() -> None:
         "copied": figures(sums(copied, wanted)),
         "whole_passages": sum(a == b for a, b in zip(written, wanted, strict=True)),
         "target": target.spec.facts(),
-        **provenance(target.device),
+        **vars(provenance(target.device)),
     }
     for number in range(asked.show):
         print(f"{copied[number]}\n  -> {written[number]}\n  == {wanted[number]}\n")

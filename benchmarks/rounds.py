@@ -250,7 +250,7 @@ def main() -> None:
     paragraphs = [opened.tokenizer.encode(part.strip()) for part in text.split("\n\n")]
     prompts = [row[:48] for row in paragraphs if len(row) >= 48][:16]
     told["throughput"] = throughput(target, drafter, prompts, arguments.tokens, arguments.turns)
-    told.update(provenance(torch.device("cpu")))
+    told.update(vars(provenance(torch.device("cpu"))))
     write_json(out, told)
     draw_profile(profiles, out.with_name(f"{out.stem}-profile.png"))
     draw_growth(told, out.with_name(f"{out.stem}-growth.png"))

@@ -22,9 +22,11 @@ from hydra import initialize_config_dir
 from matplotlib.axes import Axes
 from runs import OUTPUTS, Report, table, trained
 
-from litdraft.config.schema import checked, register
+from litdraft.config.checks import checked
+from litdraft.config.evaluation import evaluation_options, evaluation_parts
+from litdraft.config.resolvers import register
 from litdraft.decoding.autoregress import Autoregress
-from litdraft.evaluation.setup import open_bench, prompts_of
+from litdraft.evaluation.setup import open_setup, prompts_of
 from litdraft.io import write_json
 from litdraft.protocols import TrainingBatch
 from litdraft.reports.plots import drawn
@@ -56,7 +58,8 @@ def agreement(name: str) -> dict[str, Any]:
 
     with initialize_config_dir(str(Path("conf").absolute()), version_base="1.3"):
         config = checked(evaluation_config([f"run={folder_of(name)}", "decoding=speculative"]))
-    bench = open_bench(config, Fabric(accelerator="cpu", devices=1))
+    fabric = Fabric(accelerator="cpu", devices=1)
+    bench = open_setup(evaluation_parts(config), evaluation_options(config), fabric)
     prompts = prompts_of(bench, "test", PROMPTS).prompts()
     right, read = [], []
     for at in range(0, len(prompts), 8):
@@ -130,7 +133,7 @@ def main() -> None:
         return
     register()
     found = {name: agreement(name) for name in names}
-    told = {"layers": found, "read": STEPS_READ, **provenance(torch.device("cpu"))}
+    told = {"layers": found, "read": STEPS_READ, **vars(provenance(torch.device("cpu")))}
     write_json(RESULTS / "layers.json", told)
     drawn(lambda axes: draw(axes, found), RESULTS / "layers.png")
 

@@ -102,7 +102,7 @@ def main() -> None:
                     f"| {middle:.2f} [{low:.2f}, {high:.2f}] |",
                     flush=True,
                 )
-    result = {"rows": told, **provenance(torch.device("cpu"))}
+    result = {"rows": told, **vars(provenance(torch.device("cpu")))}
     RESULTS.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 

@@ -33,7 +33,7 @@ from litdraft.config.build import (
     target_opener,
     tokenizer_of,
 )
-from litdraft.config.schema import register
+from litdraft.config.resolvers import register
 from litdraft.data.continuations import Writer
 from litdraft.data.distributed import Distributed
 from litdraft.data.rows.batches import TrainingBatches, collate
@@ -193,7 +193,7 @@ def main() -> None:
                 told["writing, tokens per second"] = writing(case)
             print(source, json.dumps(told[source], indent=1), flush=True)
     with replacing(Path(arguments.out)) as path:
-        told |= provenance(torch.device("cpu"))
+        told |= vars(provenance(torch.device("cpu")))
         path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
 

@@ -49,9 +49,7 @@ with TemporaryDirectory() as folder:
         for one in ("big", "small", "red", "blue", "old", "young", "nice", "sad")
         for two in ("dog", "cat", "bird", "fish", "horse", "mouse")
     ]
-    result = litdraft.train(
-        target, drafter, texts, options, Path(folder) / "run", max_steps=20
-    )
+    result = litdraft.train(target, drafter, texts, options, Path(folder) / "run", max_steps=20)
 print(f"{result.score:.3f} tokens per round, predicted by replay")
 
 decoder = litdraft.SpeculativeDecoder(target, drafter, k=2)

@@ -1,4 +1,4 @@
-"""What every test starts from: no network, two threads, the same seeds."""
+"""What every test starts from: no network, two threads, the same seeds; the slowest files first."""
 
 from __future__ import annotations
 
@@ -21,13 +21,30 @@ import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# The files that take longest: 200, 100, 30, 30, 25 and 25 seconds. A worker takes whole files, so
+# one of these at the end would keep the other worker idle.
+SLOWEST = (
+    "sweeps/test_callback.py",
+    "cli/test_jobs.py",
+    "evaluation/test_run_lossy.py",
+    "acceptance/test_replay.py",
+    "studies/test_run.py",
+    "data/test_continuations.py",
+)
+
 # One of two workers has one of the two cores.
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 
 
-# rouge-score logs with absl, which closes the stderr that it found when it was imported, one of
-# pytest's own, as soon as logging is configured anew; the interpreter's own it leaves alone.
+# absl, which rouge-score logs with, closes the stderr that existed at its import when logging is
+# configured again. That would be pytest's; it does not close the interpreter's own.
 absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slowest files first; the others keep their order."""
+    rank = {str(ROOT / "tests" / name): index for index, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: rank.get(str(item.path), len(SLOWEST)))
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +57,7 @@ def seeds() -> None:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of trained targets and real text, outside the repository; skips without it."""
+    """The folder of trained targets and real text, outside the repository; skipped without it."""
     folder = Path(os.environ.get("LITDRAFT_SHARED") or ROOT.parent / "shared").resolve()
     if not folder.is_dir():
         pytest.skip(f"no shared material at {folder} (set LITDRAFT_SHARED)")
@@ -49,9 +66,9 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def little(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A target as users have them: a Hugging Face folder of random weights with a tokenizer, and
-    beside it `meta/`, the same as Meta would write it, `t5/`, an encoder-decoder of the same
-    tokenizer, and `text/`, the words that this was trained on."""
+    """A random target as users have one, in a Hugging Face folder `target/` with its tokenizer; the
+    same in Meta's format in `meta/`; an encoder-decoder with the same tokenizer in `t5/`; and the
+    tokenizer's training text in `text/`."""
     from tests.checkpoints.meta_files import save_meta
     from tests.fakes import random_llama, random_t5
 

@@ -23,7 +23,7 @@ from litdraft.config.schema import Evaluate, Train
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
     path
-    for pattern in ("*.md", "docs/*.md", "benchmarks/*.md", "benchmarks/peers/*.md")
+    for pattern in ("[CR]*.md", "docs/*.md", "benchmarks/*.md", "benchmarks/peers/*.md")
     for path in ROOT.glob(pattern)
 )
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]

@@ -1,25 +1,25 @@
-"""Both sides do the same work, in turns, and nothing is timed before it is warm."""
+"""Both decoders do the same work, in turns, and nothing is timed before it is warm."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import pytest
-import torch
 from tests.fakes import random_target
 
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.result import Generation
 from litdraft.decoding.speculate import Speculate
 from litdraft.drafters.lookup import Lookup
-from litdraft.evaluation.benchmark import measure, speedup, tokens_per_second
+from litdraft.evaluation.benchmark import measure, speedup, tokens_per_second, total
+from litdraft.reports.schema import Timing
 from litdraft.sampling import Sampling
 
 PROMPTS = [[1, 5, 6], [1, 9], [1, 4, 4, 4], [1, 7], [1, 8, 3]]
 
 
 class Clock:
-    """A decoder that needs what it is told to for a token, and ten times that while it is cold."""
+    """A decoder that needs a given time for a token, and ten times that while it is cold."""
 
     def __init__(self, name: str, pace: float, log: list[tuple[str, tuple[int, ...], int]]) -> None:
         self.name, self.pace, self.log = name, pace, log
@@ -51,8 +51,8 @@ def test_turns_are_taken_and_every_shape_is_warm() -> None:
     log: list[tuple[str, tuple[int, ...], int]] = []
     plain, drafted = Clock("plain", 2.0, log), Clock("drafted", 1.0, log)
     found = measure(plain, drafted, PROMPTS, [3, 4, 5, 6, 7], batch=2, max_new_tokens=40)
-    assert speedup(found.times()) == pytest.approx((2.0, 2.0, 2.0))
-    assert tokens_per_second(found.times()) == pytest.approx((0.5, 1.0))
+    assert speedup(found.timings()) == pytest.approx((2.0, 2.0, 2.0))
+    assert tokens_per_second(found.timings()) == pytest.approx((0.5, 1.0))
     timed = [(name, rows) for name, rows, _ in log[-6:]]
     assert timed == [
         ("plain", (3, 4)), ("drafted", (3, 4)), ("drafted", (5, 6)), ("plain", (5, 6)),
@@ -67,9 +67,9 @@ def test_repeats_are_a_mean_and_add_no_text() -> None:
     plain, drafted = Clock("plain", 2.0, log), Clock("drafted", 1.0, log)
     found = measure(
         plain, drafted, PROMPTS, range(5), batch=2, max_new_tokens=11, repeats=3
-    ).times()
-    assert found.tolist() == [
-        [1, 40, 20, 1, 20, 20], [1, 40, 20, 1, 20, 20], [1, 20, 10, 1, 10, 10],
+    ).timings()
+    assert found == [
+        Timing(1, 40, 20, 1, 20, 20), Timing(1, 40, 20, 1, 20, 20), Timing(1, 20, 10, 1, 10, 10),
     ]  # fmt: skip
     with_prefill = speedup(found, with_prefill=True).value
     assert with_prefill == pytest.approx(103 / 53)
@@ -87,16 +87,16 @@ def test_real_decoders_write_the_same_greedy_text_and_counts_hold_it_all() -> No
         advance=lambda: advanced.append(1),
     )  # fmt: skip
     assert found.drafted.tokens == found.baseline.tokens
-    assert len(advanced) == len(found.times()) == 3
+    assert len(advanced) == len(found.timings()) == 3
     counts = found.drafted.counts(3)
     verified = counts.rounds + int(counts.accepted_K.sum())
     assert 5 * 19 <= verified < 5 * (19 + 4)
-    assert found.times()[:, 5].sum() == 5 * 19
-    assert torch.equal(found.times()[:, 2], found.times()[:, 5])
+    assert total(found.timings()).tokens == 5 * 19
+    assert all(timing.baseline_tokens == timing.tokens for timing in found.timings())
 
 
 def test_no_prompt_is_no_work() -> None:
     log: list[tuple[str, tuple[int, ...], int]] = []
     clock = Clock("any", 1.0, log)
-    assert measure(clock, clock, [], [], batch=2, max_new_tokens=5).times().shape == (0, 6)
+    assert measure(clock, clock, [], [], batch=2, max_new_tokens=5).timings() == []
     assert not log

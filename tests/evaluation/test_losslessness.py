@@ -9,7 +9,7 @@ import torch
 from tests.fakes import random_target
 
 from litdraft.decoding.autoregress import Autoregress
-from litdraft.evaluation.losslessness import judge, logits_behind, measured_error, miscut
+from litdraft.evaluation.losslessness import judge, logits_of, measured_error, miscut
 from litdraft.protocols import TargetOutput
 from litdraft.sampling import Sampling
 from litdraft.targets.llama import LlamaTarget
@@ -33,11 +33,11 @@ def test_a_planted_token_is_a_near_tie_or_a_mismatch_by_how_far_it_lies_below() 
     """The second best at the narrowest place: the tolerance decides."""
     target = random_target(dtype=torch.float32)
     plain = texts(target)
-    best = logits_behind(target, PROMPTS[0], plain[0]).topk(2, -1)
-    gaps = best.values[:, 0] - best.values[:, 1]
-    place = int(gaps.argmin())
-    planted = [[*plain[0][:place], int(best.indices[place, 1])], plain[1]]
-    gap = float(gaps[place])
+    top = logits_of(target, PROMPTS[0], plain[0]).topk(2, -1)
+    gaps = top.values[:, 0] - top.values[:, 1]
+    position = int(gaps.argmin())
+    planted = [[*plain[0][:position], int(top.indices[position, 1])], plain[1]]
+    gap = float(gaps[position])
     lenient = judge(target, PROMPTS, planted, plain, tolerance=gap * 1.01)
     strict = judge(target, PROMPTS, planted, plain, tolerance=gap * 0.99)
     assert (lenient.identical, lenient.near_ties, lenient.mismatches) == (1, 1, 0)

@@ -35,10 +35,10 @@ def test_word_completion(little: Path, tmp_path: Path, drafter: list[str]) -> No
     assert report["decoding"] == "gated"
     assert report["mode"] == "lossless"
     assert report["losslessness"]["mismatches"] == 0
-    assert report["gate"]["threshold"] == 0.01
+    assert report["stop_rule"]["threshold"] == 0.01
     shut = ["run=outputs/words", "decoding=gated", "decoding.threshold=1.0", *SIZES]
     streamed = run(tmp_path, "evaluate.py", *shut, "prompt=bab")
-    assert "1.00 a round" in streamed, "nothing passes, one prompt alone neither"
+    assert "1.00 per round" in streamed, "nothing passes, one prompt alone neither"
     run(tmp_path, "evaluate.py", *shut, "k=auto")
     lengths = told(folder, "report.json")["draft_lengths"]
     assert all(length["mean_acceptance_length"] == 1 for length in lengths)
@@ -49,15 +49,15 @@ def test_word_completion(little: Path, tmp_path: Path, drafter: list[str]) -> No
     assert lossy["mode"] == "lossy"
     assert "decoding=word_completion is lossy" in lossy["losslessness"]
     for block in lossy["blocks"]:
-        rows = {(row["name"], row.get("agreement")): row for row in block["rows"]}
-        assert rows["skip", 0.0]["passes_saved"] > 0
+        rows = {(row["name"], row["agreement"]): row for row in block["rows"]}
+        assert rows["skip", 0.0]["measured"]["target_passes_saved"] > 0
         assert rows["skip", 0.999]["threshold"] is None, "random targets are not so predictable"
         assert rows["lookup", None]["lossy"] is False
         assert block["test"]["positions"] > 30
     greedy = lossy["blocks"][0]
     for row in greedy["rows"]:
         if not row["lossy"]:
-            assert row["same"] == 1.0
+            assert row["measured"]["identical"] == 1.0
     assert "LOSSY" in (folder / "lossy.md").read_text(encoding="utf-8")
     for name in ("tradeoff.png", "speedup.png", "ranked.png", "calibration.png"):
         assert (folder / name).stat().st_size > 0
@@ -70,18 +70,19 @@ def test_phrasing(little: Path, tmp_path: Path) -> None:
                "decoding.threshold=0.001", "decoding.bounds=[0.0,1.0]", *SIZES)  # fmt: skip
     assert "LOSSY" in said
     all_kept, none_kept = (
-        row for row in told(tmp_path / "outputs" / "phrases", "lossy.json")["blocks"][0]["rows"]
+        row["measured"]
+        for row in told(tmp_path / "outputs" / "phrases", "lossy.json")["blocks"][0]["rows"]
         if row["lossy"]
     )  # fmt: skip
-    assert all_kept["passes_saved"] > none_kept["passes_saved"] == 0
-    assert none_kept["same"] == 1.0, "only what is certain is kept, and nothing is"
+    assert all_kept["target_passes_saved"] > none_kept["target_passes_saved"] == 0
+    assert none_kept["identical"] == 1.0, "only what is certain is kept, and nothing is"
     with pytest.raises(AssertionError, match="drafter=sentence taps layer 7"):
         run(tmp_path, "train.py", *words, "drafter.taps=[1,7]", "name=beyond")
 
 
 def test_what_cannot_be_gated_is_refused(little: Path, tmp_path: Path) -> None:
     target = ["target=llama", f"target.path={little / 'target'}", "data.length=24"]
-    with pytest.raises(AssertionError, match="drafter=lookup cannot say: train drafter"):
+    with pytest.raises(AssertionError, match="drafter=lookup does not: train drafter"):
         run(tmp_path, "evaluate.py", *target, "decoding=gated", "prompts=2")
     words = [*without_width(little), "drafter=word_completion", "drafter.body=tree"]
     with pytest.raises(AssertionError, match=r"drafter\.body=tree was given: choose"):

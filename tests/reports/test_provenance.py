@@ -14,7 +14,7 @@ import torch
 from litdraft.reports import provenance
 
 
-def test_the_command_is_as_typed_and_knows_no_absolute_path(
+def test_the_command_is_as_typed_without_absolute_paths(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "here").mkdir()
@@ -22,12 +22,12 @@ def test_the_command_is_as_typed_and_knows_no_absolute_path(
     here = tmp_path / "here"
     words = [f"run={here}/outputs/one", f"data.path={tmp_path}/texts", f"{here}", "k=3", "a=b c"]
     monkeypatch.setattr(sys, "argv", ["/somewhere/evaluate.py", *words])
-    told = provenance.command()
-    assert told == "python evaluate.py run=outputs/one data.path=../texts . k=3 'a=b c'"
+    found = provenance.command()
+    assert found == "python evaluate.py run=outputs/one data.path=../texts . k=3 'a=b c'"
     several = [f"data.path=[{tmp_path}/a.txt,{here}/b,c/d.txt]", "+key={a:1,b:2}"]
     monkeypatch.setattr(sys, "argv", ["evaluate.py", *several])
-    told = provenance.command()
-    assert told == "python evaluate.py 'data.path=[../a.txt,b,c/d.txt]' '+key={a:1,b:2}'"
+    found = provenance.command()
+    assert found == "python evaluate.py 'data.path=[../a.txt,b,c/d.txt]' '+key={a:1,b:2}'"
 
 
 def test_the_commit_is_this_checkouts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -57,8 +57,7 @@ def test_what_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_device_is_named_and_the_host_is_not() -> None:
-    told = provenance.provenance(torch.device("cpu"))
-    assert told.keys() == {"command", "commit", "versions", "device"}
-    assert told["device"].endswith(f", {torch.get_num_threads()} threads")
+    found = provenance.provenance(torch.device("cpu"))
+    assert found.device.endswith(f", {torch.get_num_threads()} threads")
     node = platform.node()
-    assert not node or node not in told["device"]
+    assert not node or node not in found.device

@@ -12,11 +12,14 @@ from matplotlib import pyplot as plt
 from tests.fakes import random_target
 
 from litdraft.errors import UserError
-from litdraft.evaluation.average_precision import ORDERS, PRECISIONS, curve, detection
+from litdraft.evaluation.average_precision import PRECISIONS, curve
+from litdraft.reports.provenance import provenance
 from litdraft.studies import certainty, certainty_plots, skipping
 from litdraft.studies.certainty import BOUNDS, Certainty, PositionStats, Text, position_stats
 from litdraft.studies.certainty_figures import figures
-from litdraft.studies.skipping import LONGEST, counted, pass_seconds, passes, speedup
+from litdraft.studies.detection import ORDERS, detect
+from litdraft.studies.schema import CertaintyReport
+from litdraft.studies.skipping import LONGEST, pass_counts, pass_seconds, passes, speedup
 from litdraft.tokenizers.token_kinds import KINDS, SUFFIX, WORD, TokenKinds
 
 
@@ -53,7 +56,7 @@ def test_counts_equal_those_by_brute_force(monkeypatch: pytest.MonkeyPatch) -> N
                 right[kind, column] += top >= bound and best == text.tokens_T[place + 1]
     assert found.positions == sum(int(text.counted_T.sum()) for text in texts)
     assert found.positions_G.tolist() == positions[:, 0].tolist()
-    assert found.sure_GN.tolist() == sure.tolist()
+    assert found.certain_GN.tolist() == sure.tolist()
     assert found.right_GN.tolist() == right.tolist()
     assert 0 < found.share_N[2] < found.share_N[0] < 1
     assert found.share_N[0] == pytest.approx(sure[:, 0].sum() / found.positions)
@@ -64,7 +67,7 @@ def test_what_a_text_says_later_changes_nothing() -> None:
     longer = Text(torch.cat((text.tokens_T, torch.tensor([3, 4]))), 2,
                   torch.cat((text.counted_T, torch.tensor([False, False]))))  # fmt: skip
     (one,), (two,) = position_stats(target, [text]), position_stats(target, [longer])
-    assert torch.equal(one.best_n, two.best_n)
+    assert torch.equal(one.argmax_n, two.argmax_n)
     assert torch.allclose(one.top_n, two.top_n)
     assert position_stats(target, [Text(text.tokens_T, 2, torch.zeros_like(text.counted_T))]) == []
 
@@ -86,14 +89,14 @@ def test_skipped_tokens_are_read_by_the_next_pass(text: str, sizes: list[int]) -
 
 def test_every_token_is_read_once_but_those_left_over() -> None:
     texts = [[random.random() < 0.6 for _ in range(200)] + [False] for _ in range(5)]
-    counts = counted(texts)
+    counts = pass_counts(texts)
     assert sum(size * count for size, count in enumerate(counts, start=1)) == 5 * 200
     flat = [1.0] * LONGEST
     assert speedup(counts, 1000, flat) == pytest.approx(1000 / sum(counts))
     dear = [float(size) for size in range(1, LONGEST + 1)]  # a pass costs as many as it reads
     assert speedup(counts, 1000, dear) == 1
-    assert speedup(counted([[False] * 201]), 200, dear) == 1
-    assert speedup(counted([[True, True]]), 1, flat) is None
+    assert speedup(pass_counts([[False] * 201]), 200, dear) == 1
+    assert speedup(pass_counts([[True, True]]), 1, flat) is None
 
 
 def test_passes_are_timed_where_they_fit() -> None:
@@ -114,15 +117,15 @@ def walk(tokens: list[int], sure: list[bool]) -> PositionStats:
 def test_certainty_that_hangs_on_two_tokens_is_told_by_two() -> None:
     texts = [[random.randrange(6) for _ in range(400)] for _ in range(8)]
     sure = [[False, *(a + b == 5 for a, b in pairwise(t))] for t in texts]
-    found = detection(list(map(walk, texts, sure)), 0.99)
+    found = detect(list(map(walk, texts, sure)), 0.99)
     assert [some.order for some in found] == list(ORDERS)
     one, two, *_ = found
     assert two.texts == 4
     assert two.positions == 4 * 399
     base = two.certain / two.positions
     assert base == pytest.approx(1 / 6, abs=0.05)
-    assert one.area < 2 * base, "one token says nothing"
-    assert (two.area, two.recall) == (1, [1, 1])
+    assert one.average_precision < 2 * base, "one token says nothing"
+    assert (two.average_precision, two.recall) == (1, [1, 1])
     skipped = sum(size * count for size, count in enumerate(two.passes, start=1))
     assert 0 <= 4 * 398 - skipped <= 4 * LONGEST
     assert sum(two.passes) == pytest.approx(4 * 398 * (1 - base), rel=0.05)
@@ -132,10 +135,10 @@ def test_certainty_that_hangs_on_two_tokens_is_told_by_two() -> None:
 def test_certainty_that_hangs_on_nothing_is_not_told() -> None:
     texts = [[random.randrange(3) for _ in range(2000)] for _ in range(4)]
     sure = [[random.random() < 0.3 for _ in text] for text in texts]
-    for some in detection(list(map(walk, texts, sure)), 0.9):
-        assert some.area == pytest.approx(some.certain / some.positions, abs=0.04)
+    for some in detect(list(map(walk, texts, sure)), 0.9):
+        assert some.average_precision == pytest.approx(some.certain / some.positions, abs=0.04)
         assert max(some.recall) < 0.02
-    assert detection([walk(texts[0], sure[0])], 0.9) == [], "one text cannot be halved"
+    assert detect([walk(texts[0], sure[0])], 0.9) == [], "one text cannot be halved"
 
 
 def test_area_is_the_mean_precision_over_what_is_certain() -> None:
@@ -151,19 +154,24 @@ def test_area_is_the_mean_precision_over_what_is_certain() -> None:
     assert threshold == min(good)
 
 
-def test_what_is_drawn_is_what_was_counted() -> None:
+def test_what_is_drawn_is_what_was_pass_counts() -> None:
     texts = [[random.randrange(4) for _ in range(50)] for _ in range(4)]
     read = [walk(text, [token < 1 for token in text]) for text in texts]
     kinds = TokenKinds(torch.tensor([0, 1, 1, 2]), torch.ones(4, dtype=torch.bool))
     text = figures(read, kinds, [1.0] * LONGEST, 0)
+    report = CertaintyReport(
+        target="tiny", texts={"own": text, "sampled": text}, pass_seconds=[1.0] * LONGEST,
+        prompts=4, prompt_tokens=4, max_new_tokens=50, dtype="float32", fused=False, seed=0,
+        **vars(provenance(torch.device("cpu"))),
+    )  # fmt: skip
     figure, (left, middle, right) = plt.subplots(1, 3)
-    certainty_plots.shares(left, {"target": "tiny", "texts": {"own": text, "sampled": text}})
+    certainty_plots.shares(left, report)
     certainty_plots.kinds(middle, text, "some")
     certainty_plots.detected(right, text, "some")
-    assert [bar.get_height() for bar in left.patches] == [*text["share"]] * 2
-    rates = {part["certain"][2] / part["positions"] for part in text["kinds"].values()}
+    assert [bar.get_height() for bar in left.patches] == [*text.share] * 2
+    rates = {part.certain[2] / part.positions for part in text.kinds.values()}
     assert {bar.get_width() for bar in middle.patches[3:]} == rates
-    areas = [found["area"] for found in text["detection"]["0.9"]]
+    areas = [found.average_precision for found in text.detection["0.9"]]
     assert list(right.lines[0].get_ydata()) == areas
     plt.close(figure)
 

@@ -10,11 +10,12 @@ import pytest
 from hydra import initialize_config_dir
 from tests.commands import ROOT, run
 
-from litdraft.config.schema import checked, register
+from litdraft.config.checks import checked
+from litdraft.config.resolvers import register
+from litdraft.config.study import study
 from litdraft.errors import UserError
 from litdraft.runs.restore import evaluation_config
 from litdraft.studies.certainty import BOUNDS
-from litdraft.studies.run import study
 
 
 def studied(folder: Path, *words: str) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def test_suffixes_of_a_tokenizer_and_of_a_text(little: Path, tmp_path: Path) -> 
     assert not any(piece.startswith("▁") for piece in pieces)
     assert sum(report["kinds"].values()) == report["pieces"]
     assert report["kinds"]["suffix"] == len(pieces)
-    assert "count" not in report["suffixes"][0]
+    assert report["suffixes"][0]["count"] is None
     report = studied(tmp_path, *words, "data=text", f"data.path={little / 'text'}")
     counts = [one["inside"] for one in report["suffixes"]]
     assert counts == sorted(counts, reverse=True)

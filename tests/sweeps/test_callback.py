@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 from tests.cli.test_jobs import small
-from tests.commands import ROOT, run_anew
+from tests.commands import ROOT, run, run_anew
 
 from litdraft.cli.compose import compose
 from litdraft.cli.sweep_folder import prepare_sweep
@@ -102,7 +102,7 @@ def test_jobs_and_their_table_are_one_group_of_wandb_runs(work: Path) -> None:
 def test_the_same_command_does_nothing_twice(work: Path, little: Path) -> None:
     folder = sweep_of(work)
     before, rows = times(folder), table(folder)
-    told = run_anew(work, *families(little, ",".join(sorted(NAMES))))
+    told = run(work, *families(little, ",".join(sorted(NAMES))))
     assert told.count("finished: skipped") == 3
     assert times(folder) == before
     assert table(folder) == rows
@@ -126,7 +126,7 @@ def test_a_killed_sweep_goes_on_where_it_stopped(little: Path, tmp_path: Path) -
     ((done, *_),) = [list(path.parents) for path in folder.glob("*/report.json")]
     (cut,) = {path.parents[1] for path in folder.glob("*/checkpoints/last.ckpt")} - {done}
     before = times(done)
-    told = run_anew(tmp_path, *command)
+    told = run(tmp_path, *command)
     assert f"{done.name}: finished: skipped" in told
     assert f"{cut.name}: interrupted: resumed" in told
     assert times(done) == before
@@ -140,7 +140,7 @@ def test_a_killed_sweep_goes_on_where_it_stopped(little: Path, tmp_path: Path) -
     ("distribution", "words"),
     [
         ("hydra-submitit-launcher", ["hydra/launcher=submitit_local"]),
-        ("hydra-ray-launcher", ["hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2",
+        ("hydra-ray-launcher", ["hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=1",
                                 "+hydra.launcher.ray.init.include_dashboard=false"]),
     ],
 )  # fmt: skip
@@ -167,7 +167,7 @@ def test_jobs_that_run_elsewhere_skip_what_is_done(
 
 def test_optuna_maximizes_what_jobs_return(little: Path, tmp_path: Path) -> None:
     plugin("hydra-optuna-sweeper")
-    run_anew(
+    run(
         tmp_path, "train.py", "-m", *small(little), "probe_prompts=0", "name=search",
         "hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "evaluate=false",
         "optimizer.lr=tag(log, interval(1e-4, 1e-1))",

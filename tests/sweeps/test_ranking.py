@@ -9,6 +9,7 @@ from matplotlib import pyplot as plt
 from matplotlib.text import Annotation
 from tests.evaluation.samples import sample
 
+from litdraft.acceptance.counts import Interval
 from litdraft.reports.labels import label_points
 from litdraft.sweeps import pareto
 from litdraft.sweeps.ranking import SweepRow, cells, decision, ranked
@@ -18,7 +19,7 @@ def entry(
     name: str, pace: float, length: float = 2.5, spread: float = 0.05, **more: Any
 ) -> SweepRow:
     report = sample(
-        speedup={"value": pace, "low": pace - spread, "high": pace + spread},
+        speedup=Interval(pace, pace - spread, pace + spread),
         drafter=name, mean_acceptance_length=length, parameters=1000, **more,
     )  # fmt: skip
     again = f"python evaluate.py run=outputs/{name}"
@@ -35,7 +36,7 @@ def test_the_fastest_wins_and_the_longer_where_they_are_equal() -> None:
     ]  # fmt: skip
     first, second = decision(entries)
     assert first == (
-        "Winner: mlp decodes 1.50 times as fast [1.45, 1.55], 2.50 tokens a round: "
+        "Winner: mlp decodes 1.50 times as fast [1.45, 1.55], 2.50 tokens per round: "
         "python evaluate.py run=outputs/mlp"
     )
     assert second.startswith("That is 0.0 % faster than the runner-up, lstm (1.50 times")
@@ -47,7 +48,7 @@ def test_the_fastest_wins_and_the_longer_where_they_are_equal() -> None:
 
 def test_disappointments_come_first() -> None:
     told = decision([entry("lstm", 0.9, 1.1), entry("cnn", 0.7)])
-    assert told[0] == "Prompt lookup beats the winner: 1.20 tokens a round against 1.10."
+    assert told[0] == "Prompt lookup beats the winner: 1.20 tokens per round against 1.10."
     assert told[1] == "No drafter of this sweep makes decoding faster."
     assert told[3].endswith("their intervals do not overlap.")
     assert not decision([FAILED])
@@ -79,7 +80,7 @@ def test_names_keep_apart(tmp_path: Path) -> None:
 
 def test_whatever_was_measured_is_drawn(tmp_path: Path) -> None:
     slow = [entry(f"d{n}", 1 + n / 10, 1 + n / 5, draft_milliseconds=3.0**n) for n in range(5)]
-    for entries in ([*slow, FAILED], [entry("old", 1.1)], [FAILED]):
+    for entries in ([*slow, FAILED], [entry("old", 1.1, draft_milliseconds=None)], [FAILED]):
         path = pareto.draw(entries, tmp_path / "sweep.png")
         assert path.read_bytes().startswith(b"\x89PNG")
     assert not plt.get_fignums()

@@ -10,9 +10,9 @@ from omegaconf import DictConfig
 def evaluate(config: DictConfig, folder: Path) -> float:
     """The figure that a sweep compares: the speedup, or a study's own."""
     if config.study is not None:
-        from litdraft.studies.run import study
+        from litdraft.config.study import study
 
         return study(config, folder)
-    from litdraft.evaluation import run
+    from litdraft.config import evaluation
 
-    return run.evaluate(config, folder)
+    return evaluation.evaluate(config, folder)

@@ -33,7 +33,7 @@ FLAGS = {
     "--version": "the version",
     "-m": "a sweep: KEY=A,B runs every combination, and ends with a table and a winner",
     "--cfg job": "show the configuration that a command line means, and run nothing",
-    "--config-dir DIR": "your own YAML files, laid out as in conf/; they win over the built-in",
+    "--config-dir DIR": "your own YAML files, laid out as in conf/; they win over ours",
     "-sc install=bash": 'shell completion (zsh, fish too): eval "$(litdraft -sc install=bash)"',
 }
 EXAMPLES = {

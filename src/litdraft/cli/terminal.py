@@ -1,4 +1,4 @@
-"""What goes to the terminal beside results."""
+"""What goes to the terminal beside results, and what never should."""
 
 from __future__ import annotations
 

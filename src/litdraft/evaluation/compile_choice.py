@@ -1,4 +1,4 @@
-"""Whether compiling rounds is worth the wait."""
+"""Whether compiling rounds saves more time than it costs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.result import Decoder
 from litdraft.decoding.speculate import Speculate
 
-# Seen on two CPU cores with small models: 9 to 13 seconds an act, and up to a third of a round.
+# Seen on two CPU cores with small models: 9 to 13 seconds a graph, and up to a third of a round.
 SECONDS_TO_COMPILE = 25.0
 SHARE_SAVED = 0.25
 
@@ -25,22 +25,22 @@ def faster(candidates: Sequence[D], prompts: Sequence[Sequence[int]], max_new_to
     operations can also slow it down, and a slow baseline would flatter every drafter."""
     if len(candidates) == 1 or not prompts:
         return candidates[0]
-    seconds: dict[int, list[float]] = {place: [] for place in range(len(candidates))}
+    seconds: dict[int, list[float]] = {index: [] for index in range(len(candidates))}
     for turn in range(4):
-        for place in list(seconds):
+        for index in list(seconds):
             try:
-                told = candidates[place].generate(prompts, max_new_tokens)
+                result = candidates[index].generate(prompts, max_new_tokens)
             except TorchDynamoException as error:
                 warnings.warn(
                     f"decoding goes on without compiling: {str(error).splitlines()[0]}; "
                     "torch.compile needs a C++ compiler",
                     stacklevel=2,
                 )
-                del seconds[place]
+                del seconds[index]
                 continue
             if turn > 0:  # the first one compiles and warms up
-                seconds[place].append(told.decode_seconds)
-    return candidates[min(seconds, key=lambda place: min(seconds[place]))]
+                seconds[index].append(result.decode_seconds)
+    return candidates[min(seconds, key=lambda index: min(seconds[index]))]
 
 
 def worth_compiling(
@@ -50,7 +50,7 @@ def worth_compiling(
     max_new_tokens: int,
     times: float,
 ) -> bool:
-    """Whether `times` calls like this one would win back what compiling both decoders costs."""
+    """Whether `times` calls like this one save more than compiling both decoders costs."""
     seconds = 0.0
     for decoder in (plain, loop):
         decoder.generate(prompts, min(max_new_tokens, 16))

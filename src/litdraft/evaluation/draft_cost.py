@@ -1,4 +1,4 @@
-"""What drafting costs: the part of a round that is the drafter's own."""
+"""What drafting costs: the drafter's part of a round."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ TURNS = 3  # the first one warms up
 
 
 class Clocked:
-    """A drafter whose acts are timed apart, each until the device is done with it.
+    """A drafter whose calls are timed one by one, each until the device has finished it.
 
-    Everything else about it is the drafter's own. `seconds` holds one number a round.
+    Everything else is the drafter's. `seconds` holds one number for each round.
     """
 
     def __init__(self, drafter: Drafter, device: torch.device) -> None:
@@ -36,14 +36,14 @@ class Clocked:
     def observe(self, *given: Any) -> None:
         if self.seconds:
             self._timed(self._drafter.observe, given)
-        else:  # the prompt, which is no round's
+        else:  # the prompt, which belongs to no round
             self._drafter.observe(*given)
 
-    def _timed(self, act: Callable[..., Any], given: tuple[Any, ...]) -> Any:
+    def _timed(self, call: Callable[..., Any], given: tuple[Any, ...]) -> Any:
         started = self._now()
-        told = act(*given)
+        result = call(*given)
         self.seconds[-1] += self._now() - started
-        return told
+        return result
 
     def _now(self) -> float:
         if self._device.type == "cuda":
@@ -62,8 +62,8 @@ def draft_milliseconds(
     """Milliseconds that `propose` and `observe` take in a round, over one batch of prompts: the
     median of all rounds; None if there was no round.
 
-    Measured in runs of their own, so that those that are timed as a whole never wait. There the
-    acts are eager: where decoding was compiled, a round's real share is smaller.
+    Measured in separate runs, so that the timed runs never wait for single calls. Here the calls
+    are eager: if decoding was compiled, the real share of a round is smaller.
     """
     seconds: list[float] = []
     for turn in range(TURNS):

@@ -1,7 +1,7 @@
-"""How far to draft: the k whose rounds bring most tokens a second, from measured costs.
+"""How many tokens to draft: the k with the most expected tokens per second, from measured costs.
 
-Expected tokens of a round come from replay, its seconds from rounds that were really run, draft
-time, verification and everything between them included: speed(k) = tokens(k) / seconds(k), the
+The expected tokens of a round come from replay, its seconds from rounds that were really run,
+including drafting, verification and everything between: speed(k) = tokens(k) / seconds(k), the
 general form of Leviathan et al. (arXiv 2211.17192, theorem 3.8) without its assumptions of equal
 acceptance and equal costs.
 """
@@ -11,26 +11,16 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from litdraft.acceptance.replay import replay_texts
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.speculate import Speculate
+from litdraft.limits import LONGEST_DRAFT
 from litdraft.protocols import Drafter, Target, longest_draft
+from litdraft.reports.schema import DraftLength
 from litdraft.sampling import Sampling
 
-LONGEST = 8
-TURNS = 5  # times that every length is timed, in turn, so that a slow moment meets all of them
-
-
-@dataclass(frozen=True)
-class DraftLength:
-    """One k: expected tokens and measured seconds of a round, and the speed that follows."""
-
-    k: int
-    mean_acceptance_length: float
-    round_seconds: float
-    tokens_per_second: float
+TURNS = 5  # times that every length is timed, in turn, so that a slow moment affects all of them
 
 
 def draft_lengths(
@@ -41,10 +31,10 @@ def draft_lengths(
     sampling: Sampling,
     *,
     batch: int = 1,
-    longest: int = LONGEST,
+    longest: int = LONGEST_DRAFT,
     advance: Callable[[], None] | None = None,
 ) -> list[DraftLength]:
-    """Every k from 1 to `longest`, measured on prompts that are not those to be reported.
+    """Every k from 1 to `longest`, measured on other prompts than those of the report.
 
     Seconds are the median over some turns at the given batch. A k is left out if it does not fit
     the target's context, or if no text is long enough for one of its rounds.
@@ -52,17 +42,17 @@ def draft_lengths(
     capacity = target.spec.context - max(map(len, prompts)) - max_new_tokens - 1
     longest = min(longest, capacity, longest_draft(drafter) or longest)
     plain = Autoregress(target, sampling)
-    batches = [prompts[at : at + batch] for at in range(0, len(prompts), batch)]
+    batches = [prompts[i : i + batch] for i in range(0, len(prompts), batch)]
     texts = [text for some in batches for text in plain.generate(some, max_new_tokens).tokens]
     loops = {k: Speculate(target, drafter, k, sampling) for k in range(1, longest + 1)}
     seconds: dict[int, list[float]] = {k: [] for k in loops}
     for turn in range(TURNS + 1):
         some = batches[turn % len(batches)]
         for k, loop in loops.items():
-            told = loop.generate(some, max_new_tokens)
-            rounds = max(len(row) for row in told.accepted)
+            result = loop.generate(some, max_new_tokens)
+            rounds = max(len(row) for row in result.accepted)
             if turn > 0 and rounds > 0:  # the first one warms up
-                seconds[k].append(told.decode_seconds / rounds)
+                seconds[k].append(result.decode_seconds / rounds)
         if advance:
             advance()
     found = []
@@ -77,4 +67,5 @@ def draft_lengths(
 
 
 def best(lengths: Sequence[DraftLength]) -> DraftLength:
+    """The fastest."""
     return max(lengths, key=lambda length: length.tokens_per_second)

@@ -1,6 +1,6 @@
 """How good texts are where there are references: ROUGE, chrF and word accuracy.
 
-What is summed over texts adds up over groups and processes; figures are read from sums.
+Sums over texts add up over groups and processes; figures are computed from sums.
 """
 
 from __future__ import annotations
@@ -11,27 +11,29 @@ import torch
 from sacrebleu.metrics.helpers import extract_all_char_ngrams
 from torch import Tensor
 
+from litdraft.reports.schema import TextQuality
+
 ROUGE = ("rouge1", "rouge2", "rougeL")
-ORDER, BETA = 6, 2  # chrF: n-grams of up to so many letters, recall so many times as important
-PARTS = (1, len(ROUGE), 2, 3 * ORDER)  # of the sums: texts, ROUGE, words, n-grams of letters
+ORDER, BETA = 6, 2  # chrF: n-grams of up to ORDER characters; recall counts BETA times
+PARTS = (1, len(ROUGE), 2, 3 * ORDER)  # of the sums: texts, ROUGE, words, n-grams of characters
 
 
 def sums(texts: Sequence[str], references: Sequence[str]) -> Tensor:
-    """sums_n of PARTS in float64: how many texts, their ROUGE, then counts: words that agree,
-    words of the longer side, and of every length the n-grams of texts, references and both."""
-    from rouge_score.rouge_scorer import RougeScorer  # slow to import, and not every run asks
+    """sums_n of PARTS in float64: number of texts, their ROUGE, then counts: words that agree,
+    words of the longer text, and for every length the n-grams of texts, references and both."""
+    from rouge_score.rouge_scorer import RougeScorer  # slow to import, and not every run needs it
     from rouge_score.tokenizers import DefaultTokenizer
 
-    scorer = RougeScorer(ROUGE, tokenizer=DefaultTokenizer())  # not named, it is logged
+    scorer = RougeScorer(ROUGE, tokenizer=DefaultTokenizer())  # the default is the same, but logs
     rows = [[0.0] * sum(PARTS)]
     for text, reference in zip(texts, references, strict=True):
-        found = scorer.score(reference, text)
-        rouge = [found[name].fmeasure for name in ROUGE]
+        scores = scorer.score(reference, text)
+        rouge = [scores[name].fmeasure for name in ROUGE]
         rows.append([1, *rouge, *_words(text, reference), *_letters(text, reference)])
     return torch.tensor(rows, dtype=torch.float64).sum(0)
 
 
-def figures(sums_n: Tensor) -> dict[str, float]:
+def figures(sums_n: Tensor) -> TextQuality:
     """Shares of 1, from `sums` of at least one text.
 
     rouge1, rouge2, rougeL: F-measures (Lin 2004, aclanthology.org/W04-1013), the mean over texts;
@@ -41,11 +43,14 @@ def figures(sums_n: Tensor) -> dict[str, float]:
     punctuation included, of the words of the longer side, all texts together.
     """
     texts, rouge_3, words_2, letters_n = sums_n.split(PARTS)
-    return {
-        **dict(zip(ROUGE, (rouge_3 / texts).tolist(), strict=True)),
-        "chrf": _chrf(letters_n.view(ORDER, 3)),
-        "word_accuracy": float(words_2[0] / words_2[1].clamp(min=1)),
-    }
+    rouge1, rouge2, rouge_l = (rouge_3 / texts).tolist()
+    return TextQuality(
+        rouge1=rouge1,
+        rouge2=rouge2,
+        rougeL=rouge_l,
+        chrf=_chrf(letters_n.view(ORDER, 3)),
+        word_accuracy=float(words_2[0] / words_2[1].clamp(min=1)),
+    )
 
 
 def _words(text: str, reference: str) -> tuple[int, int]:
@@ -55,14 +60,14 @@ def _words(text: str, reference: str) -> tuple[int, int]:
 
 def in_common(ours: Sequence[str], theirs: Sequence[str]) -> int:
     """The length of a longest common subsequence."""
-    best = [0] * (len(theirs) + 1)  # with so many of theirs, and ours so far
+    length = [0] * (len(theirs) + 1)  # by how many of theirs are used, with ours so far
     for word in ours:
-        before = 0
-        for place, other in enumerate(theirs, start=1):
-            above = best[place]
-            best[place] = before + 1 if word == other else max(above, best[place - 1])
-            before = above
-    return best[-1]
+        diagonal = 0
+        for column, other in enumerate(theirs, start=1):
+            above = length[column]
+            length[column] = diagonal + 1 if word == other else max(above, length[column - 1])
+            diagonal = above
+    return length[-1]
 
 
 def _letters(text: str, reference: str) -> list[int]:

@@ -1,4 +1,4 @@
-"""Watching it: text as it appears, accepted tokens in colour."""
+"""Text as it is decoded, accepted tokens in colour."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ ACCEPTED = "bold green"
 
 @dataclass
 class Stream:
-    """Prints one row as it grows. The whole text is decoded every time and the difference is
-    printed, because a piece alone does not know its spaces, or holds half a letter."""
+    """Prints one row as it grows. The whole text is decoded every time and the difference printed,
+    because a single token may lack its space, or hold half a character."""
 
     tokenizer: Tokenizer
     console: Console
@@ -40,8 +40,8 @@ class Stream:
         self.shown = whole
 
 
-def closing(plain: Generation, drafted: Generation) -> str:
-    """One line under the text."""
+def summary(plain: Generation, drafted: Generation) -> str:
+    """One line: tokens per round and per second."""
     tokens = sum(len(row) - 1 for row in drafted.tokens)
     counts = [count for row in drafted.accepted for count in row]
     pace = tokens / max(drafted.decode_seconds, 1e-9)
@@ -49,6 +49,6 @@ def closing(plain: Generation, drafted: Generation) -> str:
     plain_pace = plain_tokens / max(plain.decode_seconds, 1e-9)
     length = 1 + sum(counts) / max(len(counts), 1)
     return (
-        f"{tokens} tokens in {len(counts)} rounds: {length:.2f} a round, "
+        f"{tokens} tokens in {len(counts)} rounds: {length:.2f} per round, "
         f"{pace:.0f} tokens per second against {plain_pace:.0f} without the drafter"
     )

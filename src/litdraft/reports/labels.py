@@ -12,9 +12,9 @@ from matplotlib.transforms import Bbox
 
 Point = tuple[float, float]
 
-# Where a name may stand, in typographic points from its dot: near before far, and first above and
-# left, which is free where more to the left and higher is better.
-PLACES = [
+# Where a name may be written, in typographic points from its dot: near before far, and first above
+# and left, where there is space if points further left and higher are better.
+OFFSETS = [
     (x * far, y * far)
     for far in (1, 2.2, 3.4)
     for x, y in ((-5, 5), (7, 0), (5, -6), (5, 6), (0, 8), (0, -8), (-5, -6), (-7, 0))
@@ -29,16 +29,16 @@ def label_points(
     lines: Sequence[Sequence[Point]] = (),
     size: float = 8,
 ) -> None:
-    """Write each name where it covers least of the others, of points and of `lines`. Limits and
-    scales of the axes must stand already."""
+    """Write each name where it covers least of other names, points and `lines`. Set
+    the axes' limits and scales before."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     figure.draw_without_rendering()  # only now it is known how large things are
     taken = [_around(pixel, DOT) for pixel in axes.transData.transform(list(points))]
     taken += [_around(pixel, STROKE) for line in lines for pixel in _along(axes, line)]
-    for place, (point, name) in enumerate(zip(points, names, strict=True)):
-        others = taken[:place] + taken[place + 1 :]
-        tried = [_written(axes, point, name, offset, size) for offset in PLACES]
+    for index, (point, name) in enumerate(zip(points, names, strict=True)):
+        others = taken[:index] + taken[index + 1 :]
+        tried = [_written(axes, point, name, offset, size) for offset in OFFSETS]
         boxes = [text.get_window_extent() for text in tried]
         costs = [_covered(box, others) + _outside(box, axes.bbox) for box in boxes]
         best = min(range(len(tried)), key=costs.__getitem__)

@@ -1,160 +1,165 @@
-"""lossy.json, lossy.md and what the terminal shows of a lossy evaluation: one dictionary."""
+"""lossy.json, lossy.md, lossy.html, plots and what the terminal shows: from one `LossyReport`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from rich.console import Console
-from rich.table import Column, Table
+from litdraft.reports import lossy_plots, terminal
+from litdraft.reports.document import Document, Heading, Paragraph, Part, Pictures, Table
+from litdraft.reports.lossy_schema import LossyBlock, LossyFigures, LossyReport, LossyRow
+from litdraft.reports.report import save_document
+from litdraft.reports.words import percent, times_as_fast, with_interval
 
-from litdraft.reports.markdown import keep, pace_of, percent, table
+Rows = list[list[str]]
+Measured = tuple[LossyRow, LossyFigures]
 
-HEAD = ["decoding", "setting", "tokens a pass", "passes saved", "unverified", "agree", "perplexity",
-        "BLEU", "ROUGE-L", "repeats", "speedup"]  # fmt: skip
+HEAD = ["decoding", "setting", "tokens per pass", "target passes saved", "unverified", "agree",
+        "perplexity", "BLEU", "ROUGE-L", "repeats", "speedup"]  # fmt: skip
 SHOWN = (0, 1, 3, 5, 10)  # of HEAD, on a terminal
-EVENTS = {"agrees": "the target goes on so", "0.9": "and gives it 0.9", "0.99": "and gives it 0.99"}
+EVENTS = {
+    "agrees": "the target writes it too",
+    "0.9": "the target gives it at least 0.9",
+    "0.99": "the target gives it at least 0.99",
+}
 
 
-def lossy(block: dict[str, Any]) -> list[dict[str, Any]]:
-    """The settings of a block that were not verified."""
-    return [row for row in block["rows"] if row["lossy"]]
-
-
-def headline(told: dict[str, Any]) -> str:
-    """The best lossy setting beside the best lossless one, in one line that says which is which."""
-    block = told["blocks"][0]
-    measured = [row for row in block["rows"] if "speedup" in row]
-    unverified = [row for row in measured if row["lossy"] and row["agreement_measured"]]
-    if not unverified:
+def headline(report: LossyReport) -> str:
+    """The fastest lossy setting and the fastest lossless one, and which is which."""
+    block = report.blocks[0]
+    skipped = [pair for pair in block.measured(lossy=True) if pair[1].agreement]
+    if not skipped:
         return (
-            f"LOSSY, and nothing to save: {told['drafter']} is never sure enough behind "
-            f"{told['target']} for what was asked."
+            f"LOSSY, and nothing to save: {report.drafter} is never sure enough of what "
+            f"{report.target} writes for what was asked."
         )
-
-    def best(rows: list[dict[str, Any]]) -> dict[str, Any]:
-        return max(rows, key=lambda row: float(row["speedup"]["value"]))
-
-    row, twin = best(unverified), best([row for row in measured if not row["lossy"]])
+    _, ours = fastest(skipped)
+    twin, lossless = fastest(block.measured(lossy=False))
     return (
-        f"LOSSY: with {told['drafter']} unverified {told['target']} decodes "
-        f"{pace_of(row, row['speedup'], 2)}, {_percent(row['agreement_measured'])} of what that "
-        f"wrote being the target's; losslessly {twin['name']} decodes "
-        f"{pace_of(twin, twin['speedup'], 2)}."
+        f"LOSSY: with unverified drafts of {report.drafter}, {report.target} decodes "
+        f"{times_as_fast(ours.speedup, ours.timed_batches)}, and {percent(ours.agreement)} of the "
+        f"unverified tokens agree with the target. Lossless ({twin.name}) it decodes "
+        f"{times_as_fast(lossless.speedup, lossless.timed_batches)}."
     )
 
 
-def best_speedup(told: dict[str, Any]) -> float:
-    """The lossy settings', 1 where nothing was skipped."""
-    rows = lossy(told["blocks"][0])
-    return max((float(row["speedup"]["value"]) for row in rows if "speedup" in row), default=1.0)
+def fastest(rows: list[Measured]) -> Measured:
+    return max(rows, key=lambda pair: pair[1].speedup.value)
 
 
-def setting(row: dict[str, Any]) -> str:
+def setting(row: LossyRow) -> str:
     """What a row was asked for."""
-    if row.get("agreement") is not None:
-        least = row["threshold"]
-        reached = "never" if least is None else f"from {least:.3f} on"
-        return f"{100 * row['agreement']:g} %: {reached}"
-    if "bound" in row:
-        return f"bound {row['bound']:g}"
-    return f"from {row['threshold']:g} on" if row.get("threshold") is not None else ""
+    if row.agreement is not None:
+        reached = "never" if row.threshold is None else f"from {row.threshold:.3f}"
+        return f"{100 * row.agreement:g} %: {reached}"
+    if row.bound is not None:
+        return f"bound {row.bound:g}"
+    return "" if row.threshold is None else f"from {row.threshold:g}"
 
 
-def cells(block: dict[str, Any]) -> list[list[str]]:
-    """A line a setting, the head first."""
+def settings(block: LossyBlock) -> Rows:
+    """A line for each setting, the head first."""
     lines = []
-    for row in block["rows"]:
-        line = [f"{row['name']}, {'LOSSY' if row['lossy'] else 'lossless'}", setting(row)]
-        if "speedup" in row:
-            spread = "{value:.2f} [{low:.2f}, {high:.2f}]".format(**row["speedup"])
+    for row in block.rows:
+        line = [f"{row.name}, {'LOSSY' if row.lossy else 'lossless'}", setting(row)]
+        if (found := row.measured) is not None:
             line += [
-                f"{row['tokens_a_pass']:.2f}",
-                _percent(row["passes_saved"]),
-                _percent(row["kept"]) if row["lossy"] else "none",
-                _percent(row["agreement_measured"]) if row["lossy"] else "all",
-                f"{row['perplexity']:.2f} ({100 * (row['perplexity_ratio'] - 1):+.1f} %)",
-                f"{100 * row['bleu']:.1f}",
-                f"{100 * row['rougeL']:.1f}",
-                _percent(row["repeated_4grams"]),
-                spread if row["timed_batches"] > 1 else spread.partition(" ")[0],
+                f"{found.tokens_per_pass:.2f}",
+                percent(found.target_passes_saved),
+                percent(found.accepted) if row.lossy else "none",
+                percent(found.agreement) if row.lossy else "all",
+                f"{found.perplexity:.2f} ({100 * (found.perplexity_ratio - 1):+.1f} %)",
+                f"{100 * found.bleu:.1f}",
+                f"{100 * found.rougeL:.1f}",
+                percent(found.repeated_4grams),
+                with_interval(found.speedup, found.timed_batches),
             ]
         lines.append([*line, *[""] * (len(HEAD) - len(line))])
     return [HEAD, *lines]
 
 
-def gate_cells(block: dict[str, Any]) -> list[list[str]]:
-    """How well the drafter knows what it knows, on the test prompts' texts."""
-    lines = []
-    for name, event in block["test"]["events"].items():
-        lines.append([EVENTS[name], _percent(event["share"]), f"{event['area']:.3f}"])
-    return [["event", "share: what guessing has", "average precision"], *lines]
+def events(block: LossyBlock) -> Rows:
+    """How well the drafter's confidence ranks positions, on the test prompts' texts."""
+    return [
+        ["event", "share: what guessing reaches", "average precision"],
+        *(
+            [EVENTS[name], percent(event.share), f"{event.average_precision:.3f}"]
+            for name, event in block.test.events.items()
+        ),
+    ]
 
 
-def above_cells(block: dict[str, Any]) -> list[list[str]]:
-    """What passes each threshold, on the test prompts' texts."""
-    lines = [
+def thresholds(block: LossyBlock) -> Rows:
+    """What reaches each threshold, on the test prompts' texts."""
+    return [
+        ["threshold", "positions", "share", "agreement", "calibration error"],
+        *(
+            [
+                f"{part.threshold:.3f}",
+                f"{part.positions:,}",
+                percent(part.share),
+                percent(part.agreement),
+                percent(part.calibration_error, 2),
+            ]
+            for part in block.above
+        ),
+    ]
+
+
+def document(report: LossyReport) -> Document:
+    return Document(
+        f"{report.drafter} drafting for {report.target}, LOSSY",
+        headline(report),
         [
-            f"{part['threshold']:.3f}",
-            f"{part['positions']:,}",
-            _percent(part["share"]),
-            _percent(part["agreement"]),
-            f"{100 * part['calibration_error']:.2f} %",
-        ]
-        for part in block["above"]
-    ]
-    return [["threshold", "positions", "share", "agreement", "calibration error"], *lines]
-
-
-def markdown(told: dict[str, Any]) -> str:
-    parts = [
-        f"# {told['drafter']} in front of {told['target']}, LOSSY",
-        headline(told),
-        f"`decoding={told['decoding']}`, k = {told['k']}, {told['prompts']} prompts, at most "
-        f"{told['max_new_tokens']} tokens each, batch {told['batch']}. The losslessness check: "
-        f"{told['losslessness']}.",
-    ]
-    for block in told["blocks"]:
-        test, validation = block["test"], block["validation"]
-        parts += [
-            f"## Temperature {block['temperature']:g}",
-            f"Written by the target alone: perplexity {block['perplexity']:.2f}, "
-            f"{_percent(block['repeated_4grams'])} repeated 4-grams. Others are compared with it.",
-            "\n".join(table(cells(block))),
-            f"How sure the drafter is, calibrated on {validation['positions']:,} positions of "
-            f"validation text, judged on {test['positions']:,} of test text: its likeliest token "
-            f"agrees at {_percent(test['agreement'])}, and its probabilities are wrong by "
-            f"{100 * test['calibration_error']:.2f} % on average.",
-            "\n".join(table(gate_cells(block))),
-            "\n".join(table(above_cells(block))),
-        ]
-    parts.append(
-        f"{told['parameters']:,} parameters; {told['dtype']}{', fused' * told['fused']}; seed "
-        f"{told['seed']}. `{told['command']}`"
+            Paragraph(
+                f"`decoding={report.decoding}`, k = {report.k}, {report.prompts} prompts, at most "
+                f"{report.max_new_tokens} tokens each, batch {report.batch}. The losslessness "
+                f"check: {report.losslessness}."
+            ),
+            Pictures(lossy_plots.NAMES),
+            *(part for block in report.blocks for part in _parts(block)),
+            Heading("How to repeat it"),
+            Paragraph(
+                f"{report.parameters:,} parameters; {report.dtype}{', fused' * report.fused}; seed "
+                f"{report.seed}. `{report.command}`"
+            ),
+        ],
+        warning=True,
     )
-    return "\n\n".join(parts) + "\n"
 
 
-def write(told: dict[str, Any], folder: Path) -> None:
-    keep("lossy", told, markdown(told), folder)
+def _parts(block: LossyBlock) -> list[Part]:
+    """One sampling."""
+    test, validation = block.test, block.validation
+    alone = "" if block.perplexity is None else f"perplexity {block.perplexity:.2f}, "
+    return [
+        Heading(f"Temperature {block.temperature:g}"),
+        Paragraph(
+            f"Written by the target alone: {alone}{percent(block.repeated_4grams)} repeated "
+            "4-grams. The other texts are compared with these."
+        ),
+        Table(settings(block)),
+        Paragraph(
+            f"The drafter's confidence, calibrated on {validation.positions:,} positions of "
+            f"validation text and judged on {test.positions:,} of test text: its likeliest token "
+            f"agrees with the target at {percent(test.agreement)} of them, and its probabilities "
+            f"are wrong by {percent(test.calibration_error, 2)} on average."
+        ),
+        Table(events(block)),
+        Table(thresholds(block)),
+    ]
 
 
-def show(told: dict[str, Any], folder: Path) -> None:
-    console = Console(highlight=False)
-    console.print(f"\n{headline(told)}", style="bold", markup=False)
-    for block in told["blocks"]:
-        head, *lines = [[line[place] for place in SHOWN] for line in cells(block)]
-        seen = Table(
-            Column(head[0], no_wrap=True),
-            *head[1:],
-            title=f"temperature {block['temperature']:g}, LOSSY beside lossless",
-        )
-        seen.title_justify = "left"
-        for line in lines:
-            seen.add_row(*line)
-        console.print(seen)
-    console.print(f"the gate, and plots: {folder}/lossy.md", markup=False)
+def write(report: LossyReport, folder: Path) -> None:
+    """lossy.json, lossy.md, lossy.html and the plots."""
+    report.save(folder)
+    save_document(document(report), lossy_plots.draw_all(report, folder), "lossy", folder)
 
 
-def _percent(share: float | None) -> str:
-    return "" if share is None else percent(share)
+def show(report: LossyReport, folder: Path) -> None:
+    console = terminal.console()
+    terminal.headline(console, headline(report))
+    for block in report.blocks:
+        cells = [[line[column] for column in SHOWN] for line in settings(block)]
+        title = f"temperature {block.temperature:g}, LOSSY and lossless"
+        console.print(terminal.table(title, cells))
+    terminal.files(console, "calibration and plots", folder, "lossy.html, lossy.md and lossy.json")

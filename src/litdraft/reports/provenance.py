@@ -1,4 +1,4 @@
-"""The evidence that a number carries."""
+"""The evidence that every number carries: command, commit, versions and device."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import torch
+
+from litdraft.reports.schema import Provenance
 
 PACKAGES = ("litdraft", "torch", "lightning", "transformers", "hydra-core")
 
 
 def command() -> str:
-    """The command line as one would type it again; no folder of this machine in it."""
+    """The command line as one would type it again; absolute paths become relative."""
     program = Path(sys.argv[0]).name
     words = (program, *map(_from_here, sys.argv[1:]))
     python = ("python",) if program.endswith(".py") else ()
@@ -27,20 +28,20 @@ def command() -> str:
 
 
 def commit() -> str | None:
-    """The commit this code stands at, with -dirty where files differ; None outside a checkout."""
+    """The commit of this code, with -dirty if files were changed; None outside a checkout."""
     here = Path(__file__).resolve().parent
     try:
-        told = subprocess.run(
+        result = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=8", "--exclude=*"],
             cwd=here, capture_output=True, text=True, check=True, timeout=10,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return None
-    return told.stdout.strip() or None
+    return result.stdout.strip() or None
 
 
 def versions() -> dict[str, str]:
-    """Of what is installed; a checkout that is only on the path has none."""
+    """Python's and those of installed packages; a checkout on PYTHONPATH alone has none."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -49,23 +50,19 @@ def versions() -> dict[str, str]:
 
 
 def device(where: torch.device) -> str:
-    """The processor's name and how much of it is used."""
+    """The processor's name and how many threads are used."""
     if where.type == "cuda":
         return str(torch.cuda.get_device_name(where))
     return f"{_cpu()}, {torch.get_num_threads()} threads"
 
 
-def provenance(where: torch.device) -> dict[str, Any]:
-    return {
-        "command": command(),
-        "commit": commit(),
-        "versions": versions(),
-        "device": device(where),
-    }
+def provenance(where: torch.device) -> Provenance:
+    """Of this process, computing on this device."""
+    return Provenance(command=command(), commit=commit(), versions=versions(), device=device(where))
 
 
 def _from_here(word: str) -> str:
-    """KEY=/absolute/path, or KEY=[/several,/of/them], as seen from the working folder."""
+    """KEY=/absolute/path, or KEY=[/several,/of/them], relative to the working folder."""
     return re.sub(r"(^|[=\[,])(/[^,\]]*)", lambda found: found[1] + os.path.relpath(found[2]), word)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from omegaconf import DictConfig
@@ -16,8 +16,6 @@ from litdraft.runs.checkpoints import load_weights
 from litdraft.runs.saved import saved_config
 from litdraft.targets.devices import named_dtype, own_device
 from litdraft.tokenizers.base import Tokenizer
-
-D = TypeVar("D", bound=Drafter)
 
 
 class Opened(NamedTuple):
@@ -61,13 +59,13 @@ def trained_drafter(run: Path, spec: TargetSpec, tokenizer: Tokenizer) -> Drafte
     return drafter
 
 
-def ready(drafter: D, target: Target) -> D:
-    """The drafter on its target's device, bound and frozen."""
-    drafter.to(target.device).eval().requires_grad_(False).bind(target)
+def prepared(drafter: Drafter, target: Target) -> Drafter:
+    """The drafter on its target's device, bound, frozen and as fast as its target."""
+    ready(drafter, target).prepare_for_decoding(target.dtype, native=target.packed is not None)
     return drafter
 
 
-def prepared(drafter: D, target: Target) -> D:
-    """The drafter on its target's device, bound, frozen, and as fast as its target."""
-    ready(drafter, target).prepare_for_decoding(target.dtype, native=target.packed is not None)
+def ready(drafter: Drafter, target: Target) -> Drafter:
+    """The drafter on its target's device, bound and frozen."""
+    drafter.to(target.device).eval().requires_grad_(False).bind(target)
     return drafter

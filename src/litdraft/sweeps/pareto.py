@@ -28,7 +28,7 @@ def front(points: Sequence[Point]) -> list[Point]:
 def draw(entries: Sequence[SweepRow], path: Path) -> Path:
     """Tokens per round over milliseconds of drafting; speedup over seconds of training."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
-    lengths(left, [e for e in entries if e.report and e.report.get("draft_milliseconds")])
+    lengths(left, [e for e in entries if e.report and e.report.draft_milliseconds])
     speedups(right, [e for e in entries if e.report and e.training_seconds is not None])
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=140, format="png")
@@ -39,8 +39,8 @@ def draw(entries: Sequence[SweepRow], path: Path) -> Path:
 def lengths(axes: Axes, entries: Sequence[SweepRow]) -> None:
     """Prompt lookup's floor is a dash below (or above) each drafter."""
     axes.set(xlabel="milliseconds of drafting per round", ylabel="tokens per round")
-    costs = [entry.report["draft_milliseconds"] for entry in entries if entry.report]
-    floors = [entry.report["floor"]["lookup"] for entry in entries if entry.report]
+    costs = [e.report.draft_milliseconds or 0.0 for e in entries if e.report]
+    floors = [entry.report.floor.lookup for entry in entries if entry.report]
     axes.plot(costs, floors, "_", color=ORANGE, ms=11, mew=1.8, label="prompt lookup", zorder=1)
     points = [(cost, entry.length) for cost, entry in zip(costs, entries, strict=True)]
     dashes = [[point, point] for point in zip(costs, floors, strict=True)]
@@ -52,7 +52,7 @@ def speedups(axes: Axes, entries: Sequence[SweepRow]) -> None:
     axes.set(xlabel="seconds of training", ylabel="speedup of decoding")
     points = [(entry.training_seconds or 0.0, entry.speedup) for entry in entries]
     bars = [
-        [(x, entry.report["speedup"]["low"]), (x, entry.report["speedup"]["high"])]
+        [(x, entry.report.speedup.low), (x, entry.report.speedup.high)]
         for (x, _), entry in zip(points, entries, strict=True)
         if entry.report
     ]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from litdraft.reports.markdown import drafting, pace_of
+from litdraft.reports.schema import Report
+from litdraft.reports.words import milliseconds, times_as_fast, with_interval
 
 ENDS = ("outcome", "folder")
 
@@ -22,20 +22,18 @@ class SweepRow:
     asked: dict[str, str]
     outcome: str
     folder: str
-    report: dict[str, Any] | None = None
+    report: Report | None = None
     training_seconds: float | None = None
     again: str = ""
 
     @property
     def speedup(self) -> float:
-        return float("-inf") if self.report is None else float(self.report["speedup"]["value"])
+        return float("-inf") if self.report is None else self.report.speedup.value
 
     @property
     def length(self) -> float:
         """Mean acceptance length, in tokens per round."""
-        return (
-            float("-inf") if self.report is None else float(self.report["mean_acceptance_length"])
-        )
+        return float("-inf") if self.report is None else self.report.mean_acceptance_length
 
     @property
     def label(self) -> str:
@@ -66,14 +64,14 @@ def figures(entry: SweepRow) -> dict[str, str]:
     row = dict(entry.asked)
     if (report := entry.report) is not None:
         row |= {
-            "mean acceptance length": f"{report['mean_acceptance_length']:.3f}",
-            "predicted": f"{report['predicted_mean_acceptance_length']:.3f}",
-            "lookup": f"{report['floor']['lookup']:.3f}",
-            "drafting ms per round": drafting(report),
-            "speedup": f"{report['speedup']['value']:.3f}",
-            "speedup low": f"{report['speedup']['low']:.3f}",
-            "speedup high": f"{report['speedup']['high']:.3f}",
-            "parameters": str(report["parameters"]),
+            "mean acceptance length": f"{report.mean_acceptance_length:.3f}",
+            "predicted": f"{report.predicted_mean_acceptance_length:.3f}",
+            "lookup": f"{report.floor.lookup:.3f}",
+            "drafting ms per round": milliseconds(report.draft_milliseconds),
+            "speedup": f"{report.speedup.value:.3f}",
+            "speedup low": f"{report.speedup.low:.3f}",
+            "speedup high": f"{report.speedup.high:.3f}",
+            "parameters": str(report.parameters),
         }
     seconds = entry.training_seconds
     return row | {
@@ -95,8 +93,8 @@ def cells(entries: Sequence[SweepRow]) -> list[list[str]]:
     for row, entry in zip(rows, entries, strict=True):
         if entry.report is not None:
             del row["speedup low"], row["speedup high"]
-            row["speedup"] = "{value:.2f} [{low:.2f}, {high:.2f}]".format(**entry.report["speedup"])
-            row["parameters"] = f"{entry.report['parameters']:,}"
+            row["speedup"] = with_interval(entry.report.speedup)
+            row["parameters"] = f"{entry.report.parameters:,}"
     head = columns(rows)
     return [head, *([row.get(column, "") for column in head] for row in rows)]
 
@@ -104,12 +102,16 @@ def cells(entries: Sequence[SweepRow]) -> list[list[str]]:
 def decision(entries: Sequence[SweepRow]) -> list[str]:
     """What to deploy and what it gains, disappointing facts first. Empty if nothing was
     measured; a drafter that is not lossless cannot win."""
-    sound = [e for e in ranked(entries) if e.report and not e.report["losslessness"]["mismatches"]]
+    sound = [
+        (entry, entry.report)
+        for entry in ranked(entries)
+        if entry.report and not entry.report.losslessness.mismatches
+    ]
     if not sound:
         return []
-    first, report = sound[0], sound[0].report or {}
-    lines, floor = [], report["floor"]["lookup"]
-    if report["drafter"] != "lookup" and floor >= first.length:
+    first, report = sound[0]
+    lines, floor = [], report.floor.lookup
+    if report.drafter != "lookup" and floor >= first.length:
         lines.append(
             f"Prompt lookup beats the winner: {floor:.2f} tokens per round against "
             f"{first.length:.2f}."
@@ -117,23 +119,22 @@ def decision(entries: Sequence[SweepRow]) -> list[str]:
     if first.speedup <= 1:
         lines.append("No drafter of this sweep makes decoding faster.")
     lines.append(
-        f"Winner: {first.label} decodes {pace_of(report, report['speedup'], 2)}, "
+        f"Winner: {first.label} decodes {times_as_fast(report.speedup, report.timed_batches)}, "
         f"{first.length:.2f} tokens per round: {first.again}"
     )
-    return [*lines, *(against(first, other) for other in sound[1:2])]
+    return [*lines, *(against(first, report, *other) for other in sound[1:2])]
 
 
-def against(first: SweepRow, second: SweepRow) -> str:
+def against(first: SweepRow, one: Report, second: SweepRow, other: Report) -> str:
     """What the winner gains over the runner-up, and whether that is more than chance."""
-    one, other = first.report or {}, second.report or {}
     more = 100 * (first.speedup / second.speedup - 1)
-    if min(one["timed_batches"], other["timed_batches"]) < 2:
+    if min(one.timed_batches, other.timed_batches) < 2:
         sure = "measured on one batch, too little to exclude chance"
-    elif one["speedup"]["low"] <= other["speedup"]["high"]:
+    elif one.speedup.low <= other.speedup.high:
         sure = "their intervals overlap"
     else:
         sure = "their intervals do not overlap"
     return (
         f"That is {more:.1f} % faster than the runner-up, {second.label} "
-        f"({pace_of(other, other['speedup'], 2)}); {sure}."
+        f"({times_as_fast(other.speedup, other.timed_batches)}); {sure}."
     )

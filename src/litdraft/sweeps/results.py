@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from litdraft.io import read_json
+from litdraft.reports.schema import Report
 from litdraft.runs.status import ERROR, MANIFEST, REPORT, RESTORED_GROUPS, RESTORED_KEYS
 from litdraft.sweeps.ranking import SweepRow
 
@@ -28,7 +29,7 @@ def read_rows(folder: Path) -> list[SweepRow]:
 
 
 def _row(job: Path, words: dict[str, str], keys: list[str]) -> SweepRow:
-    report = read_json(job / REPORT) if (job / REPORT).exists() else None
+    report = Report.load(job / REPORT) if (job / REPORT).exists() else None
     manifest = read_json(job / MANIFEST) if (job / MANIFEST).exists() else None
     seconds = None if manifest is None else manifest.get("training_seconds")
     if manifest is None and report is not None and (job / ".hydra").exists():
@@ -43,12 +44,12 @@ def _row(job: Path, words: dict[str, str], keys: list[str]) -> SweepRow:
     )
 
 
-def _outcome(job: Path, report: dict[str, Any] | None, manifest: dict[str, Any] | None) -> str:
+def _outcome(job: Path, report: Report | None, manifest: dict[str, Any] | None) -> str:
     if (job / ERROR).exists():
         lines = (job / ERROR).read_text(encoding="utf-8").strip().splitlines()
         return "failed: " + (lines or ["no reason given"])[0]
     if report is not None:
-        wrong = report["losslessness"]["mismatches"]
+        wrong = report.losslessness.mismatches
         return f"NOT LOSSLESS: {wrong} mismatches" if wrong else "done"
     if manifest is not None:
         name, score = next((k, v) for k, v in manifest.items() if k.startswith("val/"))
@@ -56,13 +57,13 @@ def _outcome(job: Path, report: dict[str, Any] | None, manifest: dict[str, Any] 
     return "unfinished"
 
 
-def _untrained_command(words: dict[str, str], report: dict[str, Any] | None) -> str:
+def _untrained_command(words: dict[str, str], report: Report | None) -> str:
     """The command that evaluates what this sweep did not train."""
     if report is None or "run" in words:
-        return str((report or {}).get("command", ""))
+        return report.command if report else ""
     restored = (*RESTORED_GROUPS, *RESTORED_KEYS)
     given = [f"{key}={value}" for key, value in words.items() if key.split(".")[0] in restored]
-    k = [] if "k" in words else [f"k={report['k']}"]
+    k = [] if "k" in words else [f"k={report.k}"]
     return " ".join(("litdraft evaluate", *given, *k))
 
 

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from litdraft.io import replacing
-from litdraft.reports.markdown import table
+from litdraft.reports.document import table_lines
 from litdraft.sweeps import pareto
 from litdraft.sweeps.ranking import SweepRow, cells, columns, decision, figures
 
@@ -46,7 +46,7 @@ def _write_markdown(rows: Sequence[SweepRow], folder: Path) -> None:
         f"# {folder.name}: {len(rows)} jobs",
         "",
         *(f"{line}\n" for line in decision(rows)),
-        *table(cells(rows)),
+        *table_lines(cells(rows)),
         "",
         "![front](sweep.png)",
         "",

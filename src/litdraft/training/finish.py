@@ -27,7 +27,7 @@ def write_manifest(result: TrainingResult, options: TrainingOptions, module: Dra
             "training_seconds": result.seconds,  # of all its runs, validation included
             "target": None if module.target is None else module.target.spec.name,
             "config": dict(options.config),
-            **provenance(module.device),
+            **vars(provenance(module.device)),
         },
     )
 
