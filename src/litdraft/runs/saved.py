@@ -24,7 +24,7 @@ def saved_config(run: Path, given: str, folders: Sequence[Path] = ()) -> Any:
     path = run / HYDRA / "config.yaml"
     if not path.exists():
         raise UserError(f"{given} is not the folder of a training run: {_known_runs()}")
-    config = OmegaConf.load(path)
+    config: Any = OmegaConf.load(path)
     known = named_targets(folders)
     for group in RESTORED_GROUPS:
         for target in _targets(config.get(group)):
@@ -54,11 +54,11 @@ def _targets(node: Any) -> Iterator[str]:
     """Every _target_ in a config, nested ones too."""
     if isinstance(node, DictConfig):
         for key in node:
-            inner = node._get_node(key)
+            inner: Any = node._get_node(key)
             if key == "_target_":
                 yield str(node[key])
             elif isinstance(inner, DictConfig | ListConfig) and not inner._is_none():
                 yield from _targets(inner)
     elif isinstance(node, ListConfig):
-        for inner in node._content or ():
-            yield from _targets(inner)
+        for element in node._iter_ex(resolve=False):
+            yield from _targets(element)
