@@ -12,9 +12,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from runs import OUTPUTS, SHARED, Report, evaluated
-
-from litdraft.io import write_json
+from runs import OUTPUTS, SHARED, ran
 
 RESULTS = Path("benchmarks/results/study")
 MIX = ["target=llama", f"target.path={SHARED}/targets/mix-13m"]
@@ -37,14 +35,14 @@ STUDIES = {
 }
 
 
-def study(name: str) -> Report:
+def study(name: str) -> Path:
     folder = folder_of(name)
     words = ["study=certainty", "prompts=128", f"name={folder.name}", *STUDIES[name]]
-    return evaluated(folder, *words, told="study.json")
+    return ran(folder / "study.json", *words)
 
 
-def show(name: str, found: Report) -> None:
-    write_json(RESULTS / f"{name}.json", found)
+def show(name: str, found: Path) -> None:
+    shutil.copy(found, RESULTS / f"{name}.json")
     shutil.copy(folder_of(name) / "kinds.png", RESULTS / f"{name}-kinds.png")
     print((folder_of(name) / "study.md").read_text(encoding="utf-8"))
 

@@ -26,14 +26,14 @@ from runs import (
     both,
     by_position,
     evaluated,
+    keep,
+    kept,
     length,
     repeats,
     speedup,
     table,
     trained,
 )  # fmt: skip
-
-from litdraft.io import write_json
 
 RESULTS = Path("benchmarks/results/families")
 SECONDS = RESULTS.with_name("families-seconds.json")
@@ -101,7 +101,7 @@ def make(name: str) -> None:
     else:
         trained(folder, *choices_of(name, steps(name)))
         choices = [f"run={folder}"]
-    write_json(RESULTS / f"{name}.json", evaluated(folder, *choices, f"prompts={PROMPTS}"))
+    keep(evaluated(folder, *choices, f"prompts={PROMPTS}"), RESULTS / f"{name}.json")
 
 
 def timed(name: str) -> float:
@@ -116,19 +116,19 @@ def timed(name: str) -> float:
 
 
 def rows() -> str:
-    """A line a row, the greedy figures and behind a slash those at temperature 1."""
+    """A line for each row: the greedy figures, and after a slash those at temperature 1."""
     head = [
-        "drafter", "tokens a round", *(part.replace("_", "/") for part in PARTS),
+        "drafter", "tokens per round", *(part.replace("_", "/") for part in PARTS),
         "accepted at 1, 2, 3",
         "draft ms", "speedup", "parameters", "training s", "repeated 4-grams",
     ]  # fmt: skip
-    found = {path.stem: json.loads(path.read_text()) for path in RESULTS.glob("*.json")}
-    order = sorted(found, key=lambda name: found[name]["beside"]["mean_acceptance_length"])
-    told = table(head, [line(name, found[name]) for name in order])
+    found = kept(RESULTS)
+    order = sorted(found, key=lambda name: found[name].other_sampling.mean_acceptance_length)
+    lines = table(head, [line(name, found[name]) for name in order])
     if "lstm" not in found:
-        return told
-    untrained = both(found["lstm"], lambda block: f"{block['floor']['untrained']:.2f}")
-    return f"{told}\n\nAn untrained LSTM head: {untrained} tokens a round."
+        return lines
+    untrained = both(found["lstm"], lambda block: f"{block.floor.untrained:.2f}")
+    return f"{lines}\n\nAn untrained LSTM head: {untrained} tokens per round."
 
 
 def line(name: str, report: Report) -> list[str]:
@@ -136,9 +136,9 @@ def line(name: str, report: Report) -> list[str]:
     took = None if step is None else step * (1 if name in COUNTED else steps(name))
     return [
         f"`{name}`", both(report, length),
-        *(both(report, lambda b, part=part: length(b["groups"][part])) for part in PARTS),  # type: ignore[misc]
-        both(report, by_position), f"{report['draft_milliseconds']:.2f}", both(report, speedup),
-        f"{report['parameters']:,}", "" if took is None else f"{took:,.0f}", both(report, repeats),
+        *(both(report, lambda b, part=part: length(b.groups[part])) for part in PARTS),  # type: ignore[misc]
+        both(report, by_position), f"{report.draft_milliseconds or 0:.2f}", both(report, speedup),
+        f"{report.parameters:,}", "" if took is None else f"{took:,.0f}", both(report, repeats),
     ]  # fmt: skip
 
 
@@ -152,9 +152,11 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="make nothing")
     asked = parser.parse_args()
     if asked.seconds:
-        told = {name: timed(name) for name in asked.rows or [*ROWS, *LONG]}
+        seconds = {name: timed(name) for name in asked.rows or [*ROWS, *LONG]}
         known_before = json.loads(SECONDS.read_text()) if SECONDS.exists() else {}
-        SECONDS.write_text(json.dumps({**known_before, **told}, indent=2) + "\n", encoding="utf-8")
+        SECONDS.write_text(
+            json.dumps({**known_before, **seconds}, indent=2) + "\n", encoding="utf-8"
+        )
         return
     for name in [] if asked.table else asked.rows or known:
         make(name)

@@ -17,7 +17,6 @@ there is not made again. Reports go to benchmarks/results/fastllm/.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +28,8 @@ from runs import (
     both,
     by_position,
     evaluated,
+    keep,
+    kept,
     length,
     repeats,
     speedup,
@@ -36,7 +37,7 @@ from runs import (
     trained,
 )  # fmt: skip
 
-from litdraft.io import write_json
+from litdraft.reports.schema import Group
 
 RESULTS = Path("benchmarks/results/fastllm")
 TARGET = os.environ.get("LITDRAFT_SMALL_T5") or "outputs/small_t5_passages/model"
@@ -98,53 +99,51 @@ def evaluate(name: str) -> None:
     if name in NO_RUN:
         choices = [*NO_RUN[name], *COMMON, f"name={folder.name}"]
     report = evaluated(folder, *choices, f"prompts={PROMPTS}", "batch=1", "max_new_tokens=96")
-    if name not in NO_RUN:
-        report["training_seconds"] = trained(folder)["training_seconds"]
-    write_json(RESULTS / f"{name}.json", report)
+    keep(report, RESULTS / f"{name}.json")
 
 
 def tables() -> str:
-    """A table a task, a line a row, the greedy figures and behind a slash those at temperature 1;
-    then what lookup and an untrained head score, and how good the texts are."""
-    found = {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
+    """A table for each task, a line for each row: the greedy figures, and after a slash those at
+    temperature 1; then what lookup and an untrained head score, and how good the texts are."""
+    found = kept(RESULTS)
     parts = [rows_of(found, task) for task in TASKS]
     return "\n\n".join([*parts, *(floors(found, task) for task in TASKS if found)])
 
 
 def rows_of(found: dict[str, Report], task: str) -> str:
-    head = ["drafter", "tokens a round", "accepted at 1, 2, 3, 4", "speedup", "all: speedup",
+    head = ["drafter", "tokens per round", "accepted at 1, 2, 3, 4", "speedup", "all: speedup",
             "draft ms", "parameters", "training s", "repeated 4-grams"]  # fmt: skip
-    order = sorted(found, key=lambda name: found[name]["groups"][task]["mean_acceptance_length"])
+    order = sorted(found, key=lambda name: found[name].groups[task].mean_acceptance_length)
     return f"**{task}**\n\n{table(head, [line(name, found[name], task) for name in order])}"
 
 
 def line(name: str, report: Report, task: str) -> list[str]:
-    def of_task(tell: Callable[[Report], str]) -> str:
-        return both(report, lambda block: tell(block["groups"][task]))
+    def of_task(tell: Callable[[Group], str]) -> str:
+        return both(report, lambda block: tell(block.groups[task]))
 
-    seconds = report.get("training_seconds")
+    seconds = report.training_seconds
     return [
         f"`{name}`", of_task(length), of_task(by_position),
-        of_task(lambda part: f"{part['speedup']:.2f}"), both(report, speedup),
-        f"{report['draft_milliseconds']:.2f}", f"{report['parameters']:,}",
+        of_task(lambda part: f"{part.speedup:.2f}"), both(report, speedup),
+        f"{report.draft_milliseconds or 0:.2f}", f"{report.parameters:,}",
         "" if seconds is None else f"{seconds:,.0f}", of_task(repeats),
     ]  # fmt: skip
 
 
 def floors(found: dict[str, Report], task: str) -> str:
-    """By replay, and the texts judged by their references: plain, then drafted."""
+    """By replay, and the texts compared with their references: plain, then drafted."""
     report = found.get("lstm") or next(iter(found.values()))
-    told = []
-    for block in (report, report["beside"]):
-        part = block["groups"][task]
-        floor = " and ".join(f"{name} {value:.2f}" for name, value in part["floor"].items())
-        encoder_decoder = (part["quality"][side] for side in ("baseline", "drafted"))
+    lines = []
+    for block in report.samplings:
+        part = block.groups[task]
+        floor = " and ".join(f"{name} {value:.2f}" for name, value in part.floor._asdict().items())
+        assert part.quality is not None
         quality = "; ".join(
-            ", ".join(f"{name} {100 * value:.1f}" for name, value in side.items())
-            for side in encoder_decoder
+            ", ".join(f"{name} {100 * value:.1f}" for name, value in vars(side).items())
+            for side in (part.quality.baseline, part.quality.drafted)
         )
-        told.append(f"temperature {block['temperature']:g}: {floor}; {quality}")
-    return f"{task}, " + "\n\n".join(told)
+        lines.append(f"temperature {block.temperature:g}: {floor}; {quality}")
+    return f"{task}, " + "\n\n".join(lines)
 
 
 def main() -> None:

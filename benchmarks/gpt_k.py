@@ -13,9 +13,19 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from runs import OUTPUTS, SHARED, Report, both, by_position, evaluated, length, table, trained
-
-from litdraft.io import read_json, write_json
+from runs import (
+    OUTPUTS,
+    SHARED,
+    Report,
+    both,
+    by_position,
+    evaluated,
+    keep,
+    kept,
+    length,
+    table,
+    trained,
+)
 
 RESULTS = Path("benchmarks/results/gpt_k")
 COMMON = [
@@ -40,15 +50,14 @@ def make(name: str) -> None:
     """Train and evaluate."""
     folder = OUTPUTS / f"gpt_k-{name}"
     trained(folder, *ROWS[name], *COMMON)
-    write_json(RESULTS / f"{name}.json", evaluated(folder, f"run={folder}", "prompts=48"))
+    keep(evaluated(folder, f"run={folder}", "prompts=48"), RESULTS / f"{name}.json")
 
 
 def rows() -> str:
-    """A line a row: the greedy figures, and behind a slash those at temperature 1."""
-    head = ("row", "tokens a round", "accepted at 1, 2, 3", "lookup", "untrained", "speedup")
-    found = {name: RESULTS / f"{name}.json" for name in ROWS}
-    told = {name: read_json(path) for name, path in found.items() if path.exists()}
-    return table(head, [line(name, report) for name, report in told.items()])
+    """A line for each row: the greedy figures, and after a slash those at temperature 1."""
+    head = ("row", "tokens per round", "accepted at 1, 2, 3", "lookup", "untrained", "speedup")
+    found = kept(RESULTS)
+    return table(head, [line(name, found[name]) for name in ROWS if name in found])
 
 
 def line(name: str, report: Report) -> list[str]:
@@ -56,9 +65,9 @@ def line(name: str, report: Report) -> list[str]:
         f"`{name}`",
         both(report, length),
         both(report, by_position),
-        both(report, lambda block: f"{block['floor']['lookup']:.2f}"),
-        both(report, lambda block: f"{block['floor']['untrained']:.2f}"),
-        both(report, lambda block: f"{block['speedup']['value']:.2f}"),
+        both(report, lambda block: f"{block.floor.lookup:.2f}"),
+        both(report, lambda block: f"{block.floor.untrained:.2f}"),
+        both(report, lambda block: f"{block.speedup.value:.2f}"),
     ]
 
 

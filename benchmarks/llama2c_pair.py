@@ -10,13 +10,14 @@ A run whose report is there already is not made again; delete it below outputs/ 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
-from runs import OUTPUTS, SHARED, evaluated, trained
+from runs import OUTPUTS, SHARED, evaluated, table, trained
 from table import HEAD, rows
 
-from litdraft.io import write_json
+from litdraft.io import read_json, write_json
+from litdraft.reports.plain import to_plain
+from litdraft.reports.schema import Report
 
 RESULT = Path("benchmarks/results/llama2c_pair.json")
 NAME = "llama2c-pair"
@@ -41,10 +42,9 @@ def make() -> None:
     """Both reports on the same prompts: the seed deals them out."""
     before, run = OUTPUTS / f"{NAME}-before", OUTPUTS / NAME
     as_it_is = evaluated(before, f"name={before.name}", *PAIR, "prompts=64")
-    manifest = trained(run, *PAIR, *TRAINING)
+    trained(run, *PAIR, *TRAINING)
     after = evaluated(run, f"run={run}", "prompts=64")
-    after["training_seconds"] = manifest["training_seconds"]
-    write_json(RESULT, {"as it is": as_it_is, "trained": after})
+    write_json(RESULT, {"as it is": to_plain(as_it_is), "trained": to_plain(after)})
 
 
 def main() -> None:
@@ -52,10 +52,8 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="only print what is there")
     if not parser.parse_args().table:
         make()
-    print(HEAD)
-    print("|" + " --- |" * (HEAD.count("|") - 1))
-    for name, report in json.loads(RESULT.read_text(encoding="utf-8")).items():
-        print("\n".join(rows(report, name)))
+    reports = {name: Report.of(values, name) for name, values in read_json(RESULT).items()}
+    print(table(HEAD, [row for name, report in reports.items() for row in rows(report, name)]))
 
 
 if __name__ == "__main__":

@@ -54,10 +54,10 @@ def main() -> None:
     copied = [text.removeprefix("Restore: ") for text in given]
     result = {
         "passages": len(examples),
-        "restored": figures(sums(written, wanted)),
-        "cut": figures(sums(cut, wanted)),
+        "restored": vars(figures(sums(written, wanted))),
+        "cut": vars(figures(sums(cut, wanted))),
         "passages_cut": sum(a != b for a, b in zip(written, cut, strict=True)),
-        "copied": figures(sums(copied, wanted)),
+        "copied": vars(figures(sums(copied, wanted))),
         "whole_passages": sum(a == b for a, b in zip(written, wanted, strict=True)),
         "target": target.spec.facts(),
         **vars(provenance(target.device)),

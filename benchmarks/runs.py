@@ -1,5 +1,5 @@
-"""The runs that benchmarks are made of: each train.py and evaluate.py once, taken up again where it
-was interrupted. What is there is not made again: delete it below outputs/ to repeat it."""
+"""The runs that benchmarks are made of: each train.py and evaluate.py once, resumed where it was
+interrupted. Finished runs are not made again: delete them below outputs/ to repeat them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from litdraft.io import read_json
+from litdraft.io import read_json, write_json
+from litdraft.reports.plain import to_plain
+from litdraft.reports.schema import AcceptanceFigures, OtherSampling, Report
+from litdraft.reports.words import percent, with_interval
 
 SHARED = Path(os.environ.get("LITDRAFT_SHARED") or "../shared")
 OUTPUTS = Path("outputs")
-Report = dict[str, Any]
+Values = dict[str, Any]
+Block = Report | OtherSampling
 
 
 def launch(*words: str) -> None:
@@ -22,7 +26,7 @@ def launch(*words: str) -> None:
     subprocess.run([sys.executable, *words], check=True)
 
 
-def trained(folder: Path, *choices: str) -> Report:
+def trained(folder: Path, *choices: str) -> Values:
     """The manifest of a training with these choices."""
     if not (folder / "manifest.json").exists():
         resume = (folder / "checkpoints" / "last.ckpt").exists()
@@ -31,33 +35,48 @@ def trained(folder: Path, *choices: str) -> Report:
     return read_json(folder / "manifest.json")
 
 
-def evaluated(folder: Path, *choices: str, told: str = "report.json") -> Report:
-    """What an evaluation of these choices writes into the folder."""
-    if not (folder / told).exists():
+def evaluated(folder: Path, *choices: str) -> Report:
+    """The report of an evaluation with these choices."""
+    return Report.load(ran(folder / "report.json", *choices))
+
+
+def ran(path: Path, *choices: str) -> Path:
+    """The file that an evaluation with these choices writes."""
+    if not path.exists():
         launch("evaluate.py", *choices)
-    return read_json(folder / told)
+    return path
 
 
-def both(report: Report, tell: Callable[[Report], str]) -> str:
-    """A figure as first measured, and behind a slash under the other sampling."""
-    return f"{tell(report)} / {tell(report['beside'])}"
+def keep(report: Report, path: Path) -> None:
+    """Store a report among the results."""
+    write_json(path, to_plain(report))
 
 
-def length(block: Report) -> str:
-    return f"{block['mean_acceptance_length']:.2f}"
+def kept(folder: Path) -> dict[str, Report]:
+    """The stored reports by name, in alphabetical order."""
+    return {path.stem: Report.load(path) for path in sorted(folder.glob("*.json"))}
 
 
-def by_position(block: Report) -> str:
+def both(report: Report, tell: Callable[[Block], str]) -> str:
+    """A figure under the main sampling, and after a slash under the other one."""
+    return f"{tell(report)} / {tell(report.other_sampling)}"
+
+
+def length(figures: AcceptanceFigures) -> str:
+    return f"{figures.mean_acceptance_length:.2f}"
+
+
+def by_position(figures: AcceptanceFigures) -> str:
     """How often each draft position is accepted where it is reached."""
-    return " ".join(f"{100 * rate:.0f}" for rate in block["conditional_acceptance"])
+    return " ".join(f"{100 * rate:.0f}" for rate in figures.conditional_acceptance)
 
 
-def speedup(block: Report) -> str:
-    return "{value:.2f} [{low:.2f}, {high:.2f}]".format(**block["speedup"])
+def speedup(block: Block) -> str:
+    return with_interval(block.speedup)
 
 
-def repeats(block: Report) -> str:
-    return f"{100 * block['repeated_4grams']:.0f} %"
+def repeats(figures: AcceptanceFigures) -> str:
+    return percent(figures.repeated_4grams, 0)
 
 
 def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

@@ -20,7 +20,7 @@ import torch
 from certainty import BOOKS, MIX
 from hydra import initialize_config_dir
 from matplotlib.axes import Axes
-from runs import OUTPUTS, Report, table, trained
+from runs import OUTPUTS, Values, table, trained
 
 from litdraft.config.checks import checked
 from litdraft.config.evaluation import evaluation_options, evaluation_parts
@@ -47,7 +47,7 @@ def folder_of(name: str) -> Path:
     return OUTPUTS / f"layers-{name.strip('[]') or 'none'}"
 
 
-def train(name: str) -> Report:
+def train(name: str) -> Values:
     return trained(folder_of(name), *COMMON, f"drafter.taps={LAYERS[name]}")
 
 
@@ -90,7 +90,7 @@ def agreement(name: str) -> dict[str, Any]:
     }
 
 
-def gained(row: Report, none: Report, resamples: int = 5000) -> tuple[float, float, float]:
+def gained(row: Values, none: Values, resamples: int = 5000) -> tuple[float, float, float]:
     """Points that a state adds over none, and their 95 % by a paired bootstrap over prompts: half
     of a greedy text repeats what it said."""
     some_n2, none_n2 = np.array(row["by_prompt"]), np.array(none["by_prompt"])
@@ -137,7 +137,7 @@ def main() -> None:
     write_json(RESULTS / "layers.json", told)
     drawn(lambda axes: draw(axes, found), RESULTS / "layers.png")
 
-    def more(row: Report) -> str:
+    def more(row: Values) -> str:
         if "[]" not in found or row is found["[]"]:
             return ""
         return "{:+.1f} [{:+.1f}, {:+.1f}]".format(*gained(row, found["[]"]))

@@ -20,6 +20,7 @@ from runs import (
     Report,
     both,
     evaluated,
+    keep,
     length,
     repeats,
     speedup,
@@ -27,7 +28,6 @@ from runs import (
     trained,
 )  # fmt: skip
 
-from litdraft.io import read_json, write_json
 from litdraft.reports.plots import BLUE, ORANGE, drawn
 
 RESULTS = Path("benchmarks/results")
@@ -65,11 +65,11 @@ def run(name: str, source: str, *choices: str, every: int = 1, steps: int = STEP
     each = f"+trainer.check_val_every_n_epoch={every}"
     chosen = [*COMMON, *SOURCES[source], *choices, f"trainer.max_steps={steps}", each]
     trained(folder, f"data={source}", *chosen)
-    write_json(RESULTS / f"{name}.json", evaluated(folder, f"run={folder}", "prompts=64"))
+    keep(evaluated(folder, f"run={folder}", "prompts=64"), RESULTS / f"{name}.json")
 
 
 def report(name: str) -> Report:
-    return read_json(RESULTS / f"{name}.json")
+    return Report.load(RESULTS / f"{name}.json")
 
 
 def samples() -> None:
@@ -86,13 +86,13 @@ def draw_samples() -> None:
     told[8000] = report("wmt14-target")
 
     def draw(axes: Any) -> None:
-        for block, colour, label in ((None, BLUE, "greedy"), ("beside", ORANGE, "temperature 1")):
-            reports = [found if block is None else found[block] for found in told.values()]
-            lengths = [found["mean_acceptance_length"] for found in reports]
+        for number, colour, label in ((0, BLUE, "greedy"), (1, ORANGE, "temperature 1")):
+            blocks = [found.samplings[number] for found in told.values()]
+            lengths = [block.mean_acceptance_length for block in blocks]
             axes.plot(list(told), lengths, "o-", color=colour, label=label)
-            lookup = [found["floor"]["lookup"] for found in reports]
+            lookup = [block.floor.lookup for block in blocks]
             axes.plot(list(told), lookup, ":", color=colour, label=f"lookup, {label}")
-        axes.set(xscale="log", xlabel="training prompts", ylabel="tokens a round")
+        axes.set(xscale="log", xlabel="training prompts", ylabel="tokens per round")
         axes.set_xticks(list(told), [str(count) for count in told], minor=False)
         axes.minorticks_off()
         axes.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
@@ -107,8 +107,8 @@ def rows(names: list[str]) -> str:
     return table(head, [
         [
             f"`{name}`", both(found, length),
-            both(found, lambda block: f"{block['floor']['lookup']:.2f}"),
-            both(found, lambda block: f"{block['floor']['untrained']:.2f}"),
+            both(found, lambda block: f"{block.floor.lookup:.2f}"),
+            both(found, lambda block: f"{block.floor.untrained:.2f}"),
             both(found, repeats), both(found, speedup),
         ]
         for name, found in told.items()

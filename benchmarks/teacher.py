@@ -24,16 +24,8 @@ from typing import Any
 import torch
 from hydra import compose, initialize_config_dir
 
-from litdraft.config.build import (
-    build,
-    datamodule_of,
-    drafter_of,
-    dtype_of,
-    maker,
-    target_opener,
-    tokenizer_of,
-)
 from litdraft.config.resolvers import register
+from litdraft.config.training import training_options, training_parts
 from litdraft.data.continuations import Writer
 from litdraft.data.distributed import Distributed
 from litdraft.data.rows.batches import TrainingBatches, collate
@@ -48,6 +40,7 @@ from litdraft.teachers.cache import TeacherCache
 from litdraft.teachers.hidden import Hidden
 from litdraft.teachers.online import Online
 from litdraft.teachers.topk import TopK
+from litdraft.training.setup import set_up
 
 SHARED = Path(os.environ.get("LITDRAFT_SHARED") or "../shared")
 CASES = {
@@ -72,13 +65,11 @@ class Case:
             *CASES[source],
         ]  # fmt: skip
         config = compose("train", chosen)
-        opener = target_opener(config, dtype_of(config.dtype))
-        assert opener is not None
-        self.target = opener(torch.device("cpu"))
-        tokenizer = tokenizer_of(config, self.target, Path())
-        self.drafter = drafter_of(config, self.target.spec, tokenizer)
-        self.drafter.bind(self.target)
-        data = datamodule_of(config, tokenizer, opener, Online(), self.drafter)
+        parts, options = training_parts(config), training_options(config)
+        setup = set_up(parts, options, Path())
+        data, module = setup.datamodule, setup.module
+        assert module.target is not None
+        self.target, self.drafter = module.target, module.drafter
         rows = data.source.training(data.materials())
         self.sets: dict[str, Any] = {
             name: TeacherCache(rows, teacher, self.target, (), data.cache, Distributed())
@@ -87,10 +78,10 @@ class Case:
             for name, teacher in TEACHERS.items()
         }
         self.drafter.prepare(lambda: rows.counts_V(self.target.spec.vocabulary))
-        self.objective = build(config.objective)
-        self.optimizer = maker(config.optimizer)(self.drafter.parameters())
-        self.batches = TrainingBatches(rows.lengths_B, config.data.batch_size, 0).order()
-        self.k = config.k
+        self.objective = parts.objective
+        self.optimizer = parts.optimizer(self.drafter.parameters())
+        self.batches = TrainingBatches(rows.lengths_B, options.loader.batch_size, 0).order()
+        self.k = options.k
 
     def step(self, name: str, rows: list[int]) -> dict[str, float]:
         """Seconds of each part of one step."""

@@ -16,9 +16,7 @@ import shutil
 from pathlib import Path
 
 from certainty import BOOKS, MIX, STORIES, STORIES260K
-from runs import OUTPUTS, both, evaluated, length, speedup, trained
-
-from litdraft.io import write_json
+from runs import OUTPUTS, both, evaluated, keep, length, ran, speedup, trained
 
 RESULTS = Path("benchmarks/results/word_completion")
 STEPS, PROMPTS, NEW = 400, 24, 96
@@ -69,15 +67,18 @@ def evaluate(name: str) -> None:
     if name.endswith(EAGER):
         common += ["fused=false", "repeats=1"]
     report = evaluated(folder, *common, *(["decoding=gated"] if gated else []))
-    write_json(RESULTS / f"{name}.json", report)
+    keep(report, RESULTS / f"{name}.json")
     print(
-        name, both(report, length), both(report, speedup), f"{report['draft_milliseconds']:.3f} ms"
+        name,
+        both(report, length),
+        both(report, speedup),
+        f"{report.draft_milliseconds or 0:.3f} ms",
     )
     if gated:
         mode = "phrasing" if name.endswith("sentence") else "word_completion"
         asked = [WANTED] if mode == "word_completion" else []
-        lossy = evaluated(folder, *common, f"decoding={mode}", *asked, told="lossy.json")
-        write_json(RESULTS / f"{name}-lossy.json", lossy)
+        lossy = ran(folder / "lossy.json", *common, f"decoding={mode}", *asked)
+        shutil.copy(lossy, RESULTS / f"{name}-lossy.json")
         for plot in LOSSY:
             shutil.copy(folder / plot, RESULTS / f"{name}-lossy-{plot}")
         print((folder / "lossy.md").read_text(encoding="utf-8"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from litdraft.acceptance.counts import Interval
 from litdraft.errors import UserError
@@ -237,16 +237,21 @@ class Report(Acceptance, Speed, Evaluated):
         it is something else."""
         path = Path(path)
         path = path / "report.json" if path.is_dir() else path
-        values = upgraded(read_json(path))
-        if values["schema_version"] != SCHEMA_VERSION:
+        return cls.of(read_json(path), str(path))
+
+    @classmethod
+    def of(cls, values: dict[str, Any], name: str = "the report") -> Report:
+        """From what report.json holds; `name` is for error messages."""
+        values = upgraded(values)
+        if (version := values["schema_version"]) != SCHEMA_VERSION:
             raise UserError(
-                f"{path} has schema_version {values['schema_version']}, but this LitDraft reads "
-                f"versions up to {SCHEMA_VERSION}: use the one that wrote it, or evaluate again"
+                f"{name} has schema_version {version}, but this LitDraft reads {SCHEMA_VERSION}: "
+                "use the LitDraft that wrote it, or evaluate again"
             )
         try:
             return from_plain(cls, values)
         except UserError as error:
-            raise UserError(f"{path} is no report of this version: {error}") from None
+            raise UserError(f"{name} is no report of schema version {version}: {error}") from None
 
     def save(self, folder: Path | str) -> Path:
         """Write report.json, whole or not at all."""
