@@ -34,8 +34,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(folder / "env", with_pip=False)
     python = folder / "env" / "bin" / "python"
     (wheel,) = (folder / "dist").glob("*.whl")
-    pip: list[str | Path] = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", python]
-    run(folder, *pip, "install", "-q", "--no-deps", "--no-index", wheel)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    install = ["install", "-q", "--no-deps", "--no-index"]
+    run(folder, *pip, "--python", python, *install, wheel)
     borrowed = Path(sysconfig.get_path("purelib"))
     (own,) = (folder / "env" / "lib").glob("*/site-packages")
     (own / "borrowed.pth").write_text(f"{borrowed}\n", encoding="utf-8")
