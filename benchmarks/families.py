@@ -22,7 +22,6 @@ from pathlib import Path
 from runs import (
     OUTPUTS,
     SHARED,
-    Report,
     both,
     by_position,
     evaluated,
@@ -34,6 +33,8 @@ from runs import (
     table,
     trained,
 )  # fmt: skip
+
+from litdraft.reports.schema import Report
 
 RESULTS = Path("benchmarks/results/families")
 SECONDS = RESULTS.with_name("families-seconds.json")

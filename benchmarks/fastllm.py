@@ -24,7 +24,6 @@ from pathlib import Path
 from runs import (
     OUTPUTS,
     SHARED,
-    Report,
     both,
     by_position,
     evaluated,
@@ -37,7 +36,7 @@ from runs import (
     trained,
 )  # fmt: skip
 
-from litdraft.reports.schema import Group
+from litdraft.reports.schema import Group, Report
 
 RESULTS = Path("benchmarks/results/fastllm")
 TARGET = os.environ.get("LITDRAFT_SMALL_T5") or "outputs/small_t5_passages/model"

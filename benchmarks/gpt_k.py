@@ -16,7 +16,6 @@ from pathlib import Path
 from runs import (
     OUTPUTS,
     SHARED,
-    Report,
     both,
     by_position,
     evaluated,
@@ -26,6 +25,8 @@ from runs import (
     table,
     trained,
 )
+
+from litdraft.reports.schema import Report
 
 RESULTS = Path("benchmarks/results/gpt_k")
 COMMON = [

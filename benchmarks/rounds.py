@@ -1,6 +1,6 @@
 """Where a round's time goes, and how it grows with context, k and batch.
 
-    python benchmarks/rounds.py --target FOLDER --run outputs/mix --text stories.txt
+    python benchmarks/rounds.py --run outputs/mix --text stories.txt
 
 Every figure is a median over rounds at a fixed context: after each one all lengths are set back.
 The floor is what a round must move (the target's weights, its keys and values, the drafter's
@@ -35,6 +35,10 @@ from litdraft.reports.provenance import provenance
 from litdraft.runs.open import open_run
 from litdraft.sampling import Sampling
 from litdraft.targets.llama import LlamaTarget
+
+CONTEXT, CONTEXTS = 160, (64, 128, 256, 384, 500)  # tokens
+LENGTHS, BATCHES = (1, 2, 3, 4, 6, 8, 12, 16), (1, 2, 4, 8, 16)  # k, and rows
+OPENING = 48  # tokens of a prompt
 
 
 def seconds(
@@ -112,9 +116,9 @@ def timed(place: Any, name: str, log: dict[str, list[float]], label: str) -> Ite
     """Write down how long every call of place.name takes."""
     act, own = getattr(place, name), name in vars(place)
 
-    def call(*arguments: Any) -> Any:
+    def call(*arguments: Any, **named: Any) -> Any:
         started = time.perf_counter()
-        told = act(*arguments)
+        told = act(*arguments, **named)
         log.setdefault(label, []).append(time.perf_counter() - started)
         return told
 
@@ -128,7 +132,7 @@ def timed(place: Any, name: str, log: dict[str, list[float]], label: str) -> Ite
 
 def profile(target: LlamaTarget, drafter: Drafter, k: int, sampling: Sampling) -> dict[str, float]:
     """Medians of each act inside a whole round, as it runs."""
-    held = Held(target, drafter, k, 160, 1, sampling)
+    held = Held(target, drafter, k, CONTEXT, 1, sampling)
     log: dict[str, list[float]] = {}
     with (
         timed(drafter, "propose", log, "propose"),
@@ -166,7 +170,7 @@ def throughput(
 ) -> list[dict[str, Any]]:
     """Tokens a second of whole texts by batch, plain and with several k in turn; the best k."""
     rows = []
-    for batch in (1, 2, 4, 8, 16):
+    for batch in BATCHES:
         batches = [prompts[at : at + batch] for at in range(0, len(prompts), batch)]
         encoder_decoder: dict[int, Decoder] = {0: Autoregress(target, Sampling())}
         encoder_decoder |= {k: Speculate(target, drafter, k, Sampling()) for k in (1, 2, 3, 5)}
@@ -197,9 +201,9 @@ def grown(
 ) -> dict[str, list[dict[str, Any]]]:
     """Seconds of a round along context, k and batch, each beside its floor."""
     axes = {
-        "context": [(k, context, 1) for context in (64, 128, 256, 384, 500)],
-        "k": [(some, 160, 1) for some in (1, 2, 3, 4, 6, 8, 12, 16)],
-        "batch": [(k, 160, batch) for batch in (1, 2, 4, 8, 16)],
+        "context": [(k, context, 1) for context in CONTEXTS],
+        "k": [(some, CONTEXT, 1) for some in LENGTHS],
+        "batch": [(k, CONTEXT, batch) for batch in BATCHES],
     }
     told: dict[str, list[dict[str, Any]]] = {}
     for axis, points in axes.items():
@@ -216,7 +220,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--target", required=True)
     parser.add_argument("--run", required=True)
     parser.add_argument("--text", required=True, help="a text file; its paragraphs are continued")
     parser.add_argument("--k", type=int, default=4)
@@ -226,11 +229,9 @@ def main() -> None:
     parser.add_argument("--out", default="benchmarks/results/rounds.json")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    target = LlamaTarget.open(arguments.target, None, fused=True)
     opened = open_run(arguments.run)
-    drafter = opened.drafter
-    drafter.bind(target)
-    drafter.prepare_for_decoding(target.dtype, native=True)
+    drafter, target = opened.drafter, opened.target
+    assert isinstance(target, LlamaTarget)
     out, k = Path(arguments.out), arguments.k
     with torch.inference_mode():
         weights = target.model.weights
@@ -240,7 +241,7 @@ def main() -> None:
             for name, sampling in (("greedy", Sampling()), ("temperature 1", Sampling(1.0)))
         }
         told: dict[str, Any] = {
-            "settings": {**vars(arguments), "target": Path(arguments.target).name},
+            "settings": {**vars(arguments), "target": target.spec.name},
             "dtype": str(target.dtype).removeprefix("torch."),
             "bandwidth_bytes_per_second": pace,
             "profile": profiles,
@@ -248,7 +249,7 @@ def main() -> None:
         }
     text = Path(arguments.text).read_text(encoding="utf-8")
     paragraphs = [opened.tokenizer.encode(part.strip()) for part in text.split("\n\n")]
-    prompts = [row[:48] for row in paragraphs if len(row) >= 48][:16]
+    prompts = [row[:OPENING] for row in paragraphs if len(row) >= OPENING][:16]
     told["throughput"] = throughput(target, drafter, prompts, arguments.tokens, arguments.turns)
     told.update(vars(provenance(torch.device("cpu"))))
     write_json(out, told)

@@ -17,7 +17,6 @@ from typing import Any
 from runs import (
     OUTPUTS,
     SHARED,
-    Report,
     both,
     evaluated,
     keep,
@@ -29,6 +28,7 @@ from runs import (
 )  # fmt: skip
 
 from litdraft.reports.plots import BLUE, ORANGE, drawn
+from litdraft.reports.schema import Report
 
 RESULTS = Path("benchmarks/results")
 STEPS = 600

@@ -19,29 +19,29 @@ ALONE = {"OMP_NUM_THREADS": "1", "COLUMNS": "160"}
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
     [
-        "litdraft.cli.main", "litdraft.cli.jobs", "litdraft.evaluation.run",
-        "litdraft.runs.restore", "litdraft.studies.run",
+        "litdraft.cli.jobs", "litdraft.cli.training_job", "litdraft.evaluation.run",
+        "litdraft.studies.run",
     ]
 )  # fmt: skip
 
 
 def run(folder: Path, entry: str, *words: str) -> str:
     """What it prints; AssertionError with all of that unless it ends well."""
-    with tempfile.TemporaryDirectory() as place:
-        told, wrong = Path(place) / "told", Path(place) / "wrong"
-        process = FORKS.Process(target=_command, args=(folder, entry, words, told, wrong))
+    with tempfile.TemporaryDirectory() as temporary:
+        out, err = Path(temporary) / "out", Path(temporary) / "err"
+        process = FORKS.Process(target=_command, args=(folder, entry, words, out, err))
         process.start()
         process.join(LIMIT)
         code = process.exitcode
         process.kill()
-        assert code == 0, told.read_text() + wrong.read_text()
-        return told.read_text(encoding="utf-8")
+        assert code == 0, out.read_text() + err.read_text()
+        return out.read_text(encoding="utf-8")
 
 
-def _command(folder: Path, entry: str, words: tuple[str, ...], told: Path, wrong: Path) -> None:
+def _command(folder: Path, entry: str, words: tuple[str, ...], out: Path, err: Path) -> None:
     import torch
 
-    for number, path in ((1, told), (2, wrong)):
+    for number, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
     os.environ.update(ALONE)
     torch.set_num_threads(1)

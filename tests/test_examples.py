@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
+ALONE = {**os.environ, "OMP_NUM_THREADS": "1"}
 PRINTED = {
     "generate": "tokens per round",
     "stream": "the target ran",
@@ -22,6 +24,7 @@ def run(folder: Path, name: str, *words: str) -> str:
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / f"{name}.py"), *words],
         cwd=folder, capture_output=True, text=True, timeout=240, check=False,
+        env=ALONE,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -40,6 +43,6 @@ def test_a_report_is_read(tmp_path: Path) -> None:
     words = ["drafter=lookup", "prompts=2", "max_new_tokens=16", "name=lookup"]
     subprocess.run(
         [sys.executable, str(ROOT / "evaluate.py"), *words],
-        cwd=tmp_path, check=True, capture_output=True, timeout=240,
+        cwd=tmp_path, check=True, capture_output=True, timeout=240, env=ALONE,
     )  # fmt: skip
     assert "times as fast" in run(tmp_path, "read_report", "outputs/lookup")

@@ -94,7 +94,7 @@ COMPLETED = {
     "litdraft train see": ["seed="],
     "litdraft train drafter=lookup drafter.": ["drafter.longest=", "drafter.shortest="],
     "litdraft evaluate decoding=s": ["decoding=speculative "],
-    "litdraft train data.pack=": ["data.pack=false ", "data.pack=true "],
+    "litdraft train data.pack=": ["data.pack=true ", "data.pack=false "],
     "litdraft train drafter=nothing k": [],
 }
 

@@ -14,18 +14,18 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from tests.foreign import saved
 
+from litdraft.cli.compose import compose as compose_command
 from litdraft.config.build import (
-    build,
     drafter_of,
-    maker,
-    source_of,
     target_opener,
     teacher_of,
     tokenizer_of,
 )
 from litdraft.config.checks import checked
-from litdraft.config.overrides import check_overrides
+from litdraft.config.data import source_of
+from litdraft.config.groups import build, maker
 from litdraft.config.resolvers import register
+from litdraft.config.training import training_options, training_parts
 from litdraft.errors import UserError
 from litdraft.protocols import TargetSpec
 from litdraft.tokenizers.sentencepiece import train_sentencepiece
@@ -101,7 +101,7 @@ def test_a_target_that_cannot_read_packed_rows_says_so_first(tmp_path: Path) -> 
     words = [f"target.path={saved(tmp_path / 'bloom', 'bloom')}", "target.context=128"]
     config = compose("train", ["target=hf_causal", *words, "data.pack=true"])
     with pytest.raises(UserError, match=r"bloom cannot read packed rows: give data\.pack=false"):
-        train(config, tmp_path / "run")
+        train(training_parts(config), training_options(config), tmp_path / "run")
 
 
 @pytest.mark.parametrize("name", names("drafter"))
@@ -178,7 +178,7 @@ def test_a_pair_is_an_experiment_of_both_command_lines() -> None:
     assert all(config[key] == same[key] != compose("evaluate")[key] for key in ("k", "drafter"))
     assert config.target._target_ == same.target._target_
     with pytest.raises(UserError, match=r"does not fit together.*gpt_k_lstm"):
-        check_overrides(CONF, "evaluate", ["experiment=gpt_k_lstm"])
+        compose_command("evaluate", ["experiment=gpt_k_lstm"])
 
 
 MISTAKES = {
@@ -194,12 +194,14 @@ MISTAKES = {
 @pytest.mark.parametrize("given, answer", MISTAKES.items())
 def test_a_typo_names_the_nearest_key(given: str, answer: str) -> None:
     with pytest.raises(UserError, match=answer):
-        check_overrides(CONF, "train", [given])
+        compose_command("train", [given])
 
 
 def test_sound_overrides_pass() -> None:
-    check_overrides(CONF, "train", ["k=3,5", "drafter=lstm,lookup", "-m", "evaluation.prompts=3"])
-    check_overrides(CONF, "evaluate", ["prompt=once upon a time", "top_p=0.9"])
+    compose_command(
+        "train", ["k=3,5", "drafter=lstm,lookup", "evaluation.prompts=3"], multirun=True
+    )
+    compose_command("evaluate", ["prompt=once upon a time", "top_p=0.9"])
 
 
 BAD = {
@@ -217,7 +219,7 @@ BAD = {
     "target=llama target.path={target} data.length=300": "context of 256",
     "target=llama target.path={target} resume=true": "there is no outputs/bad/checkpoints",
     "target=null": "tokenizer_pieces",
-    "run=outputs/nowhere": "run=outputs/nowhere is no folder of a training run",
+    "run=outputs/nowhere": "run=outputs/nowhere is not the folder of a training run",
     "target=llama target.path={target} prompt={long}": "context of 256",
     "target=llama target.path={target} drafter=lstm": "LSTM is untrained",
 }

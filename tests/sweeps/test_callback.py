@@ -17,14 +17,12 @@ from omegaconf import OmegaConf
 from tests.cli.test_jobs import small
 from tests.commands import ROOT, run, run_anew
 
-from litdraft.cli.sweep_folder import settled
-from litdraft.config.overrides import check_overrides
-from litdraft.config.resolvers import register
+from litdraft.cli.compose import compose
+from litdraft.cli.sweep_folder import prepare_sweep
 from litdraft.errors import UserError
 from litdraft.io import read_json
-from litdraft.runs.status import Standing, standing
+from litdraft.runs.status import JobStatus, job_status
 
-CONF = ROOT / "conf"
 MEASURED = ["+evaluation.prompts=2", "+evaluation.max_new_tokens=12", "probe_prompts=0"]
 NAMES = {"lstm", "cnn_lm", "lookup"}
 
@@ -79,12 +77,12 @@ def test_it_ends_in_a_table_a_plot_and_a_winner(work: Path) -> None:
         report = read_json(job / "report.json")
         assert report["draft_milliseconds"] > 0
         assert f"a round | {report['draft_milliseconds']:.3f} |" in (job / "report.md").read_text()
-        assert row["drafting ms a round"] == f"{report['draft_milliseconds']:.3f}"
+        assert row["drafting ms per round"] == f"{report['draft_milliseconds']:.3f}"
         assert report["command"].endswith("hydra.mode=RUN"), "its own command, not the sweep's"
         assert float(row["training seconds"]) >= 0
         assert (job / "checkpoints").exists() == (row["drafter"] != "lookup")
     assert f"Winner: {rows[0]['drafter']} decodes " in told
-    assert rows[0]["folder"] in told or "evaluate.py drafter=lookup" in told
+    assert rows[0]["folder"] in told or "litdraft evaluate drafter=lookup" in told
     assert f"the runner-up, {rows[1]['drafter']} (" in told
     assert (folder / "sweep.png").read_bytes().startswith(b"\x89PNG")
     assert "Winner: " in (folder / "sweep.md").read_text(encoding="utf-8")
@@ -130,7 +128,7 @@ def test_a_killed_sweep_goes_on_where_it_stopped(little: Path, tmp_path: Path) -
     before = times(done)
     told = run(tmp_path, *command)
     assert f"{done.name}: finished: skipped" in told
-    assert f"{cut.name}: interrupted: taken up again" in told
+    assert f"{cut.name}: interrupted: resumed" in told
     assert times(done) == before
     with (cut / "metrics.csv").open(encoding="utf-8") as file:
         epochs = [int(row["epoch"]) for row in csv.DictReader(file) if row["epoch"]]
@@ -161,8 +159,8 @@ def test_jobs_that_run_elsewhere_skip_what_is_done(
     rows = {row["drafter"]: row for row in table(folder)}
     assert rows[new]["outcome"] == "done"
     report = read_json(work / rows[new]["folder"] / "report.json")
-    assert report["command"].startswith(f"python train.py drafter={new} ") or (
-        "train.py experiment=sweep_families" in report["command"]
+    assert report["command"].startswith(f"litdraft train drafter={new} ") or (
+        "litdraft train experiment=sweep_families" in report["command"]
     )
     assert "1 threads" in report["device"]
 
@@ -184,56 +182,75 @@ def test_optuna_maximizes_what_jobs_return(little: Path, tmp_path: Path) -> None
 
 
 def test_how_far_a_job_has_come(tmp_path: Path) -> None:
-    assert standing(tmp_path, reported=True) is Standing.NEW
+    assert job_status(tmp_path, evaluated=True) is JobStatus.NEW
     (tmp_path / "error.txt").touch()
-    assert standing(tmp_path, reported=True) is Standing.FAILED
+    assert job_status(tmp_path, evaluated=True) is JobStatus.FAILED
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.ckpt").touch()
-    assert standing(tmp_path, reported=True) is Standing.INTERRUPTED
+    assert job_status(tmp_path, evaluated=True) is JobStatus.INTERRUPTED
     (tmp_path / "manifest.json").touch()
-    assert standing(tmp_path, reported=True) is Standing.TRAINED
-    assert standing(tmp_path, reported=False) is Standing.FINISHED
+    assert job_status(tmp_path, evaluated=True) is JobStatus.TRAINED
+    assert job_status(tmp_path, evaluated=False) is JobStatus.FINISHED
     (tmp_path / "report.json").touch()
-    assert standing(tmp_path, reported=True) is Standing.FINISHED
+    assert job_status(tmp_path, evaluated=True) is JobStatus.FINISHED
 
 
-def place(*words: str) -> str | None:
-    register()
-    found = [word for word in settled(CONF, "train", words) if word.startswith("hydra.sweep.dir=")]
-    return found[0].split("'")[1].removeprefix(f"{Path.cwd()}/") if found else None
+def folder_of(*words: str, multirun: bool = False) -> str | None:
+    """The folder that a sweep is given; None if each gets a new one."""
+    composed = compose("train", words, multirun=multirun)
+    assert composed.sweeps
+    prepare_sweep(composed.config)
+    overrides = list(composed.config.hydra.overrides.hydra)
+    found = [word for word in overrides if word.lstrip("+").startswith("hydra.sweep.dir=")]
+    if not found:
+        return None
+    folder = str(composed.config.hydra.sweep.dir)
+    assert found[-1] in (f"++hydra.sweep.dir='{folder}'", f"hydra.sweep.dir={folder}")
+    return folder.removeprefix(f"{Path.cwd()}/")
 
 
-def test_the_same_choices_lie_in_the_same_folder() -> None:
-    """What is swept does not count: a sweep grows in its folder."""
-    whole = place("experiment=sweep_k")
+def test_the_same_choices_have_the_same_folder() -> None:
+    """What is swept over does not count: a sweep grows in its folder."""
+    whole = folder_of("experiment=sweep_k")
     assert whole is not None
     assert whole.startswith("outputs/sweeps/sweep_k-")
-    for same in ("k=1,2", "hydra.sweeper.params.k=7", "logger=wandb", "evaluate=false"):
-        assert place("experiment=sweep_k", same) == whole, same
-    assert place("experiment=sweep_k", "data.samples=9") != whole
-    assert place("experiment=sweep_k", "name=mine") == "outputs/sweeps/mine"
-    assert place("-m", "k=1,2", "name=mine") == "outputs/sweeps/mine"
-    assert place("-m", "k=1,2", "hydra.sweep.dir=here") == "here"
-    assert place("-m", "k=1,2") is None, "a new one"
-    assert place("k=1", "name=mine") is None, "no sweep"
+    for same in ("hydra.sweeper.params.k=7", "logger=wandb", "evaluate=false"):
+        assert folder_of("experiment=sweep_k", same) == whole, same
+    assert folder_of("experiment=sweep_k", "data.samples=9") != whole
+    assert folder_of("experiment=sweep_k", "name=mine") == "outputs/sweeps/mine"
+    assert folder_of("k=1,2", "name=mine", multirun=True) == "outputs/sweeps/mine"
+    assert folder_of("k=1,2", "hydra.sweep.dir=here", multirun=True) == "here"
+    assert folder_of("k=1,2", multirun=True) is None, "a new one"
+    assert not compose("train", ["k=1", "name=mine"]).sweeps
+
+
+def test_jobs_of_a_named_sweep_have_their_own_names() -> None:
+    config = compose("train", ["k=1,2", "name=mine"], multirun=True).config
+    prepare_sweep(config)
+    assert list(config.hydra.overrides.task) == ["k=1,2"]
 
 
 @pytest.mark.parametrize("experiment", ["sweep_families", "sweep_k"])
-def test_what_an_experiment_sweeps_is_there(experiment: str) -> None:
-    register()
-    check_overrides(CONF, "train", [f"experiment={experiment}"])
+def test_what_an_experiment_sweeps_exists(experiment: str) -> None:
+    assert compose("train", [f"experiment={experiment}"]).sweeps
+
+
+def settings(*words: str) -> list[str]:
+    """Overrides of Hydra's own keys, as every job gets them."""
+    config = compose("train", words, multirun=True).config
+    prepare_sweep(config)
+    return list(config.hydra.overrides.hydra)
 
 
 def test_plugins_are_set_as_jobs_need_them() -> None:
-    register()
-    told = settled(CONF, "train", ["k=1,2", "-m", "hydra/sweeper=optuna", "hydra/launcher=ray"])
-    assert told[0] == "-m", "before all overrides, which it would part"
-    assert "hydra.sweeper.direction=maximize" in told
-    assert "hydra.launcher.ray.init.address=local" in told
-    words = ["-m", "hydra/launcher=ray", "hydra.launcher.ray.init.address=auto"]
-    assert settled(CONF, "train", words)[3:] == [
-        "+hydra.launcher.ray.init.object_store_memory=null"
-    ]
+    for distribution in ("hydra-ray-launcher", "hydra-optuna-sweeper"):
+        plugin(distribution)
+    both = settings("k=1,2", "hydra/sweeper=optuna", "hydra/launcher=ray")
+    assert "++hydra.sweeper.direction='maximize'" in both
+    assert "++hydra.launcher.ray.init.address='local'" in both
+    joined = settings("hydra/launcher=ray", "hydra.launcher.ray.init.address=auto")
+    assert "++hydra.launcher.ray.init.object_store_memory=null" in joined
+    assert not any("address='local'" in word for word in joined)
 
 
 MISTAKES = {
@@ -255,6 +272,5 @@ def test_a_mistake_is_one_sentence(
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr("importlib.metadata.distribution", nothing)
-    register()
     with pytest.raises(UserError, match=answer):
-        check_overrides(CONF, "train", given.split())
+        compose("train", given.split(), multirun=True)

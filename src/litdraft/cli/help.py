@@ -105,7 +105,7 @@ def _show_group(
     choice = config.hydra.runtime.choices.get(group)
     page.title(f"{group}={choice or 'null'}", describe_choice(group, str(choice), folders))
     page.paragraph(f"or {', '.join(name for name in choices if name != choice)}")
-    if OmegaConf.is_missing(config, group) or config.get(group) is None:
+    if OmegaConf.select(config, group) is None:
         return
     descriptions = describe_keys(group, str(choice), folders)
     for key in leaves(config, group):

@@ -17,7 +17,7 @@ from litdraft.config.checks import checked, is_evaluated
 from litdraft.config.training import training_options, training_parts
 from litdraft.io import read_json
 from litdraft.runs.restore import evaluation_config
-from litdraft.runs.same import check_same
+from litdraft.runs.same import check_same, start_loader
 from litdraft.runs.status import MANIFEST, REPORT, JobStatus, job_status
 from litdraft.training.result import TrainingResult
 from litdraft.training.run import train
@@ -52,7 +52,7 @@ def _complete(config: DictConfig, folder: Path) -> float:
 
 
 def _train(config: DictConfig, folder: Path) -> float:
-    result = train(training_parts(config), training_options(config), folder)
+    result = train(training_parts(config, start_loader(config)), training_options(config), folder)
     if not config.data.preview and not getattr(rank_zero_only, "rank", 0):
         _show_next(config, result)
     return result.score

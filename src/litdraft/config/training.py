@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,8 +21,6 @@ from litdraft.config.build import (
 from litdraft.config.data import loader_of, source_of
 from litdraft.config.groups import build, maker
 from litdraft.protocols import Drafter, Target
-from litdraft.runs.checkpoints import load_weights
-from litdraft.runs.same import check_start
 from litdraft.targets.devices import named_dtype
 from litdraft.training.options import OpenTarget, TrainingOptions, TrainingParts
 
@@ -44,7 +43,10 @@ def training_options(config: DictConfig) -> TrainingOptions:
     )
 
 
-def training_parts(config: DictConfig) -> TrainingParts:
+def training_parts(
+    config: DictConfig, load_start: Callable[[Drafter], None] | None = None
+) -> TrainingParts:
+    """`load_start` fills the drafter with the weights of the run that start= names."""
     open_target = target_opener(config, named_dtype(config.dtype))
     return TrainingParts(
         open_target=open_target,
@@ -59,7 +61,7 @@ def training_parts(config: DictConfig) -> TrainingParts:
         schedule=maker(config.schedule),
         build_trainer=maker(config.trainer),
         build_loggers=partial(_loggers, config),
-        load_start=None if config.start is None else partial(_load_start, config),
+        load_start=load_start,
     )
 
 
@@ -82,8 +84,3 @@ def _loggers(config: DictConfig, folder: Path) -> list[Logger]:
     if config.logger is None:
         return []
     return [build(config.logger, save_dir=str(folder), name=config.name)]
-
-
-def _load_start(config: DictConfig, drafter: Drafter) -> None:
-    check_start(config, Path(config.start))
-    load_weights(drafter, Path(config.start))

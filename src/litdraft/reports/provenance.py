@@ -21,8 +21,10 @@ PACKAGES = ("litdraft", "torch", "lightning", "transformers", "hydra-core")
 
 def command() -> str:
     """The command line as one would type it again; absolute paths become relative."""
-    words = (Path(sys.argv[0]).name, *map(_from_here, sys.argv[1:]))
-    return " ".join(("python", *map(shlex.quote, words)))
+    program = Path(sys.argv[0]).name
+    words = (program, *map(_from_here, sys.argv[1:]))
+    python = ("python",) if program.endswith(".py") else ()
+    return " ".join((*python, *map(shlex.quote, words)))
 
 
 def commit() -> str | None:

@@ -1,7 +1,8 @@
-"""Whether a run folder belongs to a config."""
+"""Whether a run folder belongs to a config; the weights of the run that start= names."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -9,6 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 from litdraft.config.resolvers import digest
 from litdraft.errors import UserError
 from litdraft.io import read_json
+from litdraft.protocols import Drafter
+from litdraft.runs.checkpoints import load_weights
 from litdraft.runs.saved import saved_config
 from litdraft.runs.status import MANIFEST
 
@@ -35,3 +38,16 @@ def check_start(config: DictConfig, run: Path) -> None:
     if differ:
         values = ", ".join(f"drafter.{key} is {theirs.get(key)} there" for key in differ)
         raise UserError(f"start={run} trained another drafter than this one: {values}")
+
+
+def start_loader(config: DictConfig) -> Callable[[Drafter], None] | None:
+    """What fills a drafter with the weights of the run that start= names; None without start=."""
+    if config.start is None:
+        return None
+    run = Path(config.start)
+
+    def load(drafter: Drafter) -> None:
+        check_start(config, run)
+        load_weights(drafter, run)
+
+    return load

@@ -60,5 +60,5 @@ def _targets(node: Any) -> Iterator[str]:
             elif isinstance(inner, DictConfig | ListConfig) and not inner._is_none():
                 yield from _targets(inner)
     elif isinstance(node, ListConfig):
-        for inner in node._content or ():
-            yield from _targets(inner)
+        for element in node._iter_ex(resolve=False):
+            yield from _targets(element)
