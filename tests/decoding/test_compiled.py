@@ -26,7 +26,7 @@ from litdraft.decoding.batching import rows_to_keep
 from litdraft.decoding.result import Generation
 from litdraft.decoding.speculate import Speculate
 from litdraft.evaluation.compile_choice import faster
-from litdraft.evaluation.draft_length import best, draft_lengths
+from litdraft.evaluation.draft_length import draft_lengths, fastest
 from litdraft.evaluation.losslessness import judge, measured_error
 from litdraft.native.build import available
 from litdraft.protocols import Drafter, Target
@@ -149,7 +149,7 @@ def test_the_best_draft_length_is_measured() -> None:
     for length in lengths:
         speed = 2 * length.mean_acceptance_length / length.round_seconds
         assert length.tokens_per_second == pytest.approx(speed)
-    assert best(lengths).tokens_per_second == max(told.tokens_per_second for told in lengths)
+    assert fastest(lengths).tokens_per_second == max(told.tokens_per_second for told in lengths)
 
 
 def test_a_draft_length_without_a_whole_round_is_left_out() -> None:

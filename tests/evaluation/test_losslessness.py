@@ -30,7 +30,7 @@ def test_the_targets_own_text_has_no_flaw() -> None:
 
 
 def test_a_planted_token_is_a_near_tie_or_a_mismatch_by_how_far_it_lies_below() -> None:
-    """The second best at the narrowest place: the tolerance decides."""
+    """The second likeliest token where it is closest: the tolerance decides."""
     target = random_target(dtype=torch.float32)
     plain = texts(target)
     top = logits_of(target, PROMPTS[0], plain[0]).topk(2, -1)

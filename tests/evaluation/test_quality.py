@@ -1,4 +1,4 @@
-"""Figures of texts by their references, by hand and beside the packages' own."""
+"""Figures of texts compared with references, by hand and against the packages' own."""
 
 from __future__ import annotations
 

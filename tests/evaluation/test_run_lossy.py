@@ -1,4 +1,4 @@
-"""Word completion and phrasing as they are typed: trained, gated, and lossy where they say so."""
+"""Word completion and phrasing from the command line: trained, gated, and lossy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.commands import run
 SIZES = ["prompts=4", "max_new_tokens=16", "decoding.validation=6"]
 
 
-def told(folder: Path, name: str) -> dict[str, Any]:
+def written(folder: Path, name: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((folder / name).read_text(encoding="utf-8"))
     return found
 
@@ -31,7 +31,7 @@ def test_word_completion(little: Path, tmp_path: Path, drafter: list[str]) -> No
     gated = run(tmp_path, "evaluate.py", "run=outputs/words", "decoding=gated",
                 "decoding.threshold=0.01", *SIZES)  # fmt: skip
     assert "lossy" not in gated.lower()
-    report = told(folder, "report.json")
+    report = written(folder, "report.json")
     assert report["decoding"] == "gated"
     assert report["mode"] == "lossless"
     assert report["losslessness"]["mismatches"] == 0
@@ -40,12 +40,12 @@ def test_word_completion(little: Path, tmp_path: Path, drafter: list[str]) -> No
     streamed = run(tmp_path, "evaluate.py", *shut, "prompt=bab")
     assert "1.00 per round" in streamed, "nothing passes, one prompt alone neither"
     run(tmp_path, "evaluate.py", *shut, "k=auto")
-    lengths = told(folder, "report.json")["draft_lengths"]
+    lengths = written(folder, "report.json")["draft_lengths"]
     assert all(length["mean_acceptance_length"] == 1 for length in lengths)
-    said = run(tmp_path, "evaluate.py", "run=outputs/words", "decoding=word_completion",
+    output = run(tmp_path, "evaluate.py", "run=outputs/words", "decoding=word_completion",
                "decoding.agreement=[0.0,0.999]", *SIZES)  # fmt: skip
-    assert said.count("LOSSY") >= 3, "the headline and every table"
-    lossy = told(folder, "lossy.json")
+    assert output.count("LOSSY") >= 3, "the headline and every table"
+    lossy = written(folder, "lossy.json")
     assert lossy["mode"] == "lossy"
     assert "decoding=word_completion is lossy" in lossy["losslessness"]
     for block in lossy["blocks"]:
@@ -66,16 +66,16 @@ def test_word_completion(little: Path, tmp_path: Path, drafter: list[str]) -> No
 def test_phrasing(little: Path, tmp_path: Path) -> None:
     words = [*without_width(little), "drafter=sentence", "drafter.width=8", "name=phrases"]
     run(tmp_path, "train.py", *words)
-    said = run(tmp_path, "evaluate.py", "run=outputs/phrases", "decoding=phrasing",
+    output = run(tmp_path, "evaluate.py", "run=outputs/phrases", "decoding=phrasing",
                "decoding.threshold=0.001", "decoding.bounds=[0.0,1.0]", *SIZES)  # fmt: skip
-    assert "LOSSY" in said
+    assert "LOSSY" in output
     all_kept, none_kept = (
         row["measured"]
-        for row in told(tmp_path / "outputs" / "phrases", "lossy.json")["blocks"][0]["rows"]
+        for row in written(tmp_path / "outputs" / "phrases", "lossy.json")["blocks"][0]["rows"]
         if row["lossy"]
     )  # fmt: skip
     assert all_kept["target_passes_saved"] > none_kept["target_passes_saved"] == 0
-    assert none_kept["identical"] == 1.0, "only what is certain is kept, and nothing is"
+    assert none_kept["identical"] == 1.0, "only certain tokens are accepted, and none is"
     with pytest.raises(AssertionError, match="drafter=sentence taps layer 7"):
         run(tmp_path, "train.py", *words, "drafter.taps=[1,7]", "name=beyond")
 

@@ -1,4 +1,4 @@
-"""The evidence says how to do it again, and nothing about whose machine it was."""
+"""The evidence holds how to repeat a run, and nothing about whose machine it was."""
 
 from __future__ import annotations
 

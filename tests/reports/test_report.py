@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,28 @@ def test_the_page_holds_its_plots_and_needs_no_other_file(tmp_path: Path) -> Non
     assert page.count('src="data:image/png;base64,') == 5
     assert "<script" not in page
     assert "http" not in page
+    assert not unbalanced(page)
     assert report.headline(made) in page
     assert "<td>temperature 1</td><td>1.750</td>" in page
     assert "<strong>2</strong>" in page
+
+
+def unbalanced(page: str) -> list[str]:
+    """Tags that are left open, or closed without being open."""
+    stack: list[str] = []
+    wrong: list[str] = []
+
+    class Checker(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: object) -> None:
+            if tag not in ("meta", "img"):
+                stack.append(tag)
+
+        def handle_endtag(self, tag: str) -> None:
+            if not stack or stack.pop() != tag:
+                wrong.append(tag)
+
+    Checker().feed(page)
+    return stack + wrong
 
 
 FLOOR = {"floor": Floors(lookup=1.9, untrained=1.0)}

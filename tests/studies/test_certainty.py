@@ -1,4 +1,4 @@
-"""Certainty counted, foretold and turned into time: by brute force and by what must be so."""
+"""Certainty counted, predicted and turned into time, compared with brute force."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ def test_counts_equal_those_by_brute_force(monkeypatch: pytest.MonkeyPatch) -> N
     positions, sure, right = np.zeros((3, len(KINDS), len(BOUNDS)), int)
     for text in texts:
         logits_TV = target.unembed(target.forward(text.tokens_T[None]).hidden_BPD[0])
-        for place in range(len(text.tokens_T) - 1):
-            if not text.counted_T[place + 1]:
+        for position in range(len(text.tokens_T) - 1):
+            if not text.counted_T[position + 1]:
                 continue
-            top, best = logits_TV[place].softmax(-1).max(-1)
-            kind = int(kinds.kind_V[best])
-            if kind == SUFFIX and not kinds.continues_V[text.tokens_T[place]]:
+            top, token = logits_TV[position].softmax(-1).max(-1)
+            kind = int(kinds.kind_V[token])
+            if kind == SUFFIX and not kinds.continues_V[text.tokens_T[position]]:
                 kind = WORD
             for column, bound in enumerate(BOUNDS):
                 positions[kind, column] += 1
                 sure[kind, column] += top >= bound
-                right[kind, column] += top >= bound and best == text.tokens_T[place + 1]
+                right[kind, column] += top >= bound and token == text.tokens_T[position + 1]
     assert found.positions == sum(int(text.counted_T.sum()) for text in texts)
     assert found.positions_G.tolist() == positions[:, 0].tolist()
     assert found.certain_GN.tolist() == sure.tolist()
@@ -62,7 +62,7 @@ def test_counts_equal_those_by_brute_force(monkeypatch: pytest.MonkeyPatch) -> N
     assert found.share_N[0] == pytest.approx(sure[:, 0].sum() / found.positions)
 
 
-def test_what_a_text_says_later_changes_nothing() -> None:
+def test_later_tokens_change_nothing() -> None:
     target, text = random_target(), some_texts(9)[-1]
     longer = Text(torch.cat((text.tokens_T, torch.tensor([3, 4]))), 2,
                   torch.cat((text.counted_T, torch.tensor([False, False]))))  # fmt: skip
@@ -107,24 +107,24 @@ def test_passes_are_timed_where_they_fit() -> None:
         pass_seconds(random_target(context=16), [1, 2, 3], 5)
 
 
-def walk(tokens: list[int], sure: list[bool]) -> PositionStats:
+def text_stats(tokens: list[int], sure: list[bool]) -> PositionStats:
     """A text of which every position counts."""
     tokens_T = torch.tensor(tokens)
     top_n = torch.where(torch.tensor(sure[:-1]), 0.995, 0.3)
     return PositionStats(tokens_T, torch.arange(len(tokens) - 1), tokens_T[1:], top_n)
 
 
-def test_certainty_that_hangs_on_two_tokens_is_told_by_two() -> None:
+def test_certainty_that_depends_on_two_tokens_is_predicted_from_two() -> None:
     texts = [[random.randrange(6) for _ in range(400)] for _ in range(8)]
     sure = [[False, *(a + b == 5 for a, b in pairwise(t))] for t in texts]
-    found = detect(list(map(walk, texts, sure)), 0.99)
+    found = detect(list(map(text_stats, texts, sure)), 0.99)
     assert [some.order for some in found] == list(ORDERS)
     one, two, *_ = found
     assert two.texts == 4
     assert two.positions == 4 * 399
     base = two.certain / two.positions
     assert base == pytest.approx(1 / 6, abs=0.05)
-    assert one.average_precision < 2 * base, "one token says nothing"
+    assert one.average_precision < 2 * base, "one token predicts nothing"
     assert (two.average_precision, two.recall) == (1, [1, 1])
     skipped = sum(size * count for size, count in enumerate(two.passes, start=1))
     assert 0 <= 4 * 398 - skipped <= 4 * LONGEST
@@ -132,13 +132,13 @@ def test_certainty_that_hangs_on_two_tokens_is_told_by_two() -> None:
     assert sum(one.passes) == 4 * 398, "what is not found is not skipped"
 
 
-def test_certainty_that_hangs_on_nothing_is_not_told() -> None:
+def test_certainty_that_depends_on_nothing_is_not_predicted() -> None:
     texts = [[random.randrange(3) for _ in range(2000)] for _ in range(4)]
     sure = [[random.random() < 0.3 for _ in text] for text in texts]
-    for some in detect(list(map(walk, texts, sure)), 0.9):
+    for some in detect(list(map(text_stats, texts, sure)), 0.9):
         assert some.average_precision == pytest.approx(some.certain / some.positions, abs=0.04)
         assert max(some.recall) < 0.02
-    assert detect([walk(texts[0], sure[0])], 0.9) == [], "one text cannot be halved"
+    assert detect([text_stats(texts[0], sure[0])], 0.9) == [], "one text cannot be halved"
 
 
 def test_area_is_the_mean_precision_over_what_is_certain() -> None:
@@ -156,7 +156,7 @@ def test_area_is_the_mean_precision_over_what_is_certain() -> None:
 
 def test_what_is_drawn_is_what_was_pass_counts() -> None:
     texts = [[random.randrange(4) for _ in range(50)] for _ in range(4)]
-    read = [walk(text, [token < 1 for token in text]) for text in texts]
+    read = [text_stats(text, [token < 1 for token in text]) for text in texts]
     kinds = TokenKinds(torch.tensor([0, 1, 1, 2]), torch.ones(4, dtype=torch.bool))
     text = figures(read, kinds, [1.0] * LONGEST, 0)
     report = CertaintyReport(

@@ -24,17 +24,17 @@ def studied(folder: Path, *words: str) -> dict[str, Any]:
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = evaluation_config([*words, f"data.cache={folder / 'cache'}"])
     study(checked(config), folder)
-    told: dict[str, Any] = json.loads((folder / "study.json").read_text(encoding="utf-8"))
-    return told
+    report: dict[str, Any] = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+    return report
 
 
 def test_a_certainty_study_from_the_command_line(little: Path, tmp_path: Path) -> None:
-    told = run(
+    output = run(
         tmp_path, "evaluate.py", "study=certainty", "target=llama", "name=sure", "dtype=float32",
         f"target.path={little / 'target'}", "data=text", f"data.path={little / 'text'}",
         "data.length=24", "data.opening=8", "prompts=10", "max_new_tokens=30",
     )  # fmt: skip
-    assert "certain (at least 0.99) at" in told
+    assert "certain (at least 0.99) at" in output
     folder = tmp_path / "outputs" / "sure"
     report = json.loads((folder / "study.json").read_text(encoding="utf-8"))
     assert list(report["texts"]) == ["own", "greedy", "sampled"]
@@ -95,17 +95,17 @@ REFUSED = {
     "devices": (["study=certainty", "devices=2"], "devices=2 was given"),
     "no target": (["study=certainty", "~target"], "target=null was given"),
     "no tokenizer": (["study=suffixes", "target=llama"], "give target.tokenizer="),
-    "no room": (
+    "no capacity": (
         ["study=certainty", "data.length=100", "data.opening=90", "max_new_tokens=600"],
         "has a context of 512: lower data.length or max_new_tokens",
     ),
 }
 
 
-@pytest.mark.parametrize("words, told", REFUSED.values(), ids=REFUSED.keys())
+@pytest.mark.parametrize("words, message", REFUSED.values(), ids=REFUSED.keys())
 def test_a_study_that_cannot_be_meant_is_refused(
-    tmp_path: Path, words: list[str], told: str
+    tmp_path: Path, words: list[str], message: str
 ) -> None:
     with pytest.raises(UserError) as error:
         studied(tmp_path, *words)
-    assert told in str(error.value)
+    assert message in str(error.value)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rich.progress import Progress
 
 from litdraft.errors import UserError
-from litdraft.evaluation.draft_length import TURNS, best, draft_lengths
+from litdraft.evaluation.draft_length import TURNS, draft_lengths, fastest
 from litdraft.evaluation.setup import Setup, prompts_of
 from litdraft.limits import LONGEST_DRAFT
 from litdraft.reports.schema import DraftLength
@@ -40,7 +40,9 @@ def choose_k(setup: Setup) -> Choice:
                 batch=options.batch,
                 advance=lambda: progress.advance(task),
             )
-    chosen: Choice | None = fabric.broadcast(Choice(best(lengths).k, lengths) if lengths else None)
+    chosen: Choice | None = fabric.broadcast(
+        Choice(fastest(lengths).k, lengths) if lengths else None
+    )
     if chosen is None:
         raise UserError(
             f"k=auto found no whole round in texts of max_new_tokens={options.max_new_tokens}: "

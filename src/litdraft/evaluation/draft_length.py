@@ -66,6 +66,6 @@ def draft_lengths(
     return found
 
 
-def best(lengths: Sequence[DraftLength]) -> DraftLength:
-    """The fastest."""
+def fastest(lengths: Sequence[DraftLength]) -> DraftLength:
+    """The one with the most tokens per second."""
     return max(lengths, key=lambda length: length.tokens_per_second)

@@ -41,10 +41,10 @@ def label_points(
         tried = [_written(axes, point, name, offset, size) for offset in OFFSETS]
         boxes = [text.get_window_extent() for text in tried]
         costs = [_covered(box, others) + _outside(box, axes.bbox) for box in boxes]
-        best = min(range(len(tried)), key=costs.__getitem__)
-        for text in (*tried[:best], *tried[best + 1 :]):
+        chosen = min(range(len(tried)), key=costs.__getitem__)
+        for text in (*tried[:chosen], *tried[chosen + 1 :]):
             text.remove()
-        taken.append(boxes[best])
+        taken.append(boxes[chosen])
 
 
 def _written(axes: Axes, point: Point, name: str, offset: Point, size: float) -> Annotation:
