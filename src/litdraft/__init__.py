@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from litdraft.api.evaluate import evaluate
     from litdraft.api.load import load_drafter, load_target
     from litdraft.api.train import train
+    from litdraft.data.sources.target_generated import TargetGenerated
     from litdraft.errors import UserError
     from litdraft.evaluation.options import EvaluationOptions
     from litdraft.reports.schema import Report
@@ -36,6 +37,7 @@ _HOMES = {
     "Report": "litdraft.reports.schema",
     "Sampling": "litdraft.sampling",
     "SpeculativeDecoder": "litdraft.api.decoder",
+    "TargetGenerated": "litdraft.data.sources.target_generated",
     "TrainingOptions": "litdraft.training.options",
     "TrainingResult": "litdraft.training.result",
     "UserError": "litdraft.errors",
@@ -52,6 +54,7 @@ __all__ = [
     "Report",
     "Sampling",
     "SpeculativeDecoder",
+    "TargetGenerated",
     "TrainingOptions",
     "TrainingResult",
     "UserError",

@@ -23,5 +23,6 @@ def silence_libraries() -> None:
         ".*GPU available but not used.*",
         ".*LeafSpec.*",
         ".*smaller than the logging interval.*",
+        ".*ipywidgets.*",  # in a notebook bars are text
     ):
         warnings.filterwarnings("ignore", message)

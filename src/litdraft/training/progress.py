@@ -52,7 +52,7 @@ class EpochLines(Callback):
         self.console = console
         self._bar: Progress | None = None
         self._losses: list[Tensor] = []
-        self._tokens = self._first_step = 0
+        self._tokens = self._first_step = self._epoch = 0
         self._started = self._epoch_started = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -67,7 +67,7 @@ class EpochLines(Callback):
         self.console.print(_line(HEAD), style="bold")
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._losses, self._tokens = [], 0
+        self._losses, self._tokens, self._epoch = [], 0, trainer.current_epoch + 1
         self._epoch_started = time.perf_counter()
         if trainer.is_global_zero and self.console.is_terminal:
             self._bar = Progress(
@@ -79,7 +79,7 @@ class EpochLines(Callback):
                 transient=True,
             )
             batches = int(trainer.num_training_batches)
-            self._bar.add_task(str(trainer.current_epoch + 1), total=batches, left="?")
+            self._bar.add_task(str(self._epoch), total=batches, left="?")
             self._bar.start()
 
     def on_train_batch_end(
@@ -125,7 +125,7 @@ class EpochLines(Callback):
         figure = f"{float(trainer.callback_metrics[name]):.3f}"
         seconds = max(time.perf_counter() - self._epoch_started, 1e-9)
         return (
-            f"{trainer.current_epoch + 1}/{last}",
+            f"{self._epoch}/{last}",
             f"{float(sum(self._losses)) / len(self._losses):.3f}",
             "-" if module.target is None else f"{100 * accepted / max(drafts, 1):.1f} %",
             f"val {figure}" if module.target is None else figure,
