@@ -236,7 +236,7 @@ def test_a_language_model_is_trained_and_then_is_a_target(trained: Path, little:
         "trainer.accelerator=cpu",
     )  # fmt: skip
     model = "target.path=outputs/lm/model"
-    assert "With lookup model" in run(
+    assert "With lookup, model" in run(
         trained, "evaluate.py", "target=llama", model, "prompts=2", "max_new_tokens=8",
         "data=text", f"data.path={little / 'text'}",
     )  # fmt: skip
