@@ -27,7 +27,6 @@ from litdraft.protocols import (
     Observation,
     Proposal,
     Target,
-    Tree,
 )
 from litdraft.sampling import Sampling
 from litdraft.targets.hf_causal import HFCausalTarget
@@ -205,56 +204,6 @@ def test_a_chain_as_a_tree_is_accepted_like_a_chain() -> None:
     steps_BW = torch.arange(nodes).expand(rows, -1)
     kept_BW = steps_BW < tree.accepted_B[:, None]
     assert torch.equal(tree.path_BW[kept_BW], steps_BW[kept_BW])
-
-
-@pytest.mark.parametrize("make", TARGETS)
-def test_each_node_is_read_as_its_path_is(make: Callable[[], Target]) -> None:
-    """Hidden states in a random tree of eight nodes equal those of plain passes over each path; and
-    after a path is kept, the cache equals one that read the path plainly. Ragged rows."""
-    torch.manual_seed(8)
-    target, nodes = make(), 8
-    tolerance = 1e-9 if target.dtype == torch.float64 else 2e-4
-    prompts = prompts_of(target)
-    lengths_B = torch.tensor([len(prompt) for prompt in prompts])
-    longest = int(lengths_B.max())
-    padded_BP = torch.tensor([[*p, *[0] * (longest - len(p))] for p in prompts])
-    parent_BN = torch.stack([torch.randint(-1, node, (3,)) for node in range(nodes)], 1)
-    tokens_BP = torch.randint(3, 10, (3, nodes + 1))
-
-    def prefilled() -> Any:
-        cache = target.allocate(3, 40)
-        target.forward(padded_BP, cache, prompt_B=lengths_B)
-        cache.keep(lengths_B)
-        return cache
-
-    def path_to(row: int, node: int) -> list[int]:
-        """Indices within the pass, the root first."""
-        path: list[int] = []
-        while node >= 0:
-            path.append(node + 1)
-            node = int(parent_BN[row, node])
-        return [0, *reversed(path)]
-
-    with torch.inference_mode():
-        tree_cache = prefilled()
-        tree_BPD = target.forward(tokens_BP, tree_cache, tree=Tree.of(parent_BN)).hidden_BPD
-        for node in range(nodes):
-            paths = [path_to(row, node) for row in range(3)]
-            width = max(map(len, paths))
-            index_BP = torch.tensor([[*path, *[0] * (width - len(path))] for path in paths])
-            plain_cache = prefilled()
-            chain_BPD = target.forward(tokens_BP.gather(1, index_BP), plain_cache).hidden_BPD
-            for row, path in enumerate(paths):
-                apart = tree_BPD[row, node + 1] - chain_BPD[row, len(path) - 1]
-                assert apart.abs().max() < tolerance
-        counts_B = torch.tensor([len(path) for path in paths])
-        tree_cache.keep(counts_B, index_BP)
-        plain_cache.keep(counts_B)
-        assert torch.equal(tree_cache.length_B, plain_cache.length_B)
-        next_B1 = torch.tensor([[4], [5], [6]])
-        after_tree = target.forward(next_B1, tree_cache).hidden_BPD
-        after_chain = target.forward(next_B1, plain_cache).hidden_BPD
-        assert (after_tree - after_chain).abs().max() < tolerance
 
 
 def test_a_tree_has_no_probabilities() -> None:

@@ -1,4 +1,4 @@
-"""Small random T5s of transformers, and the same behind our names."""
+"""Small random T5s of transformers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
 VOCABULARY, START, EOS = 43, 0, 2
-# T5 as it was first, T5 1.1 (and FLAN-T5), and what lies between.
+# The first T5, T5 1.1 (and FLAN-T5), and a mixture.
 KINDS: dict[str, dict[str, Any]] = {
     "t5": {"feed_forward_proj": "relu", "tie_word_embeddings": True},
     "flan": {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
@@ -18,7 +18,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 
 def network(kind: str, dtype: torch.dtype = torch.float64, **sizes: Any) -> Any:
-    """Weights large enough that texts differ; distances beyond the reach of the bias are read."""
+    """Weights so large that texts differ; sequences longer than the reach of the position bias."""
     given: dict[str, Any] = {
         "vocab_size": VOCABULARY, "d_model": 24, "d_kv": 5, "d_ff": 40, "num_layers": 2,
         "num_decoder_layers": 2, "num_heads": 4, "relative_attention_num_buckets": 8,
@@ -28,7 +28,7 @@ def network(kind: str, dtype: torch.dtype = torch.float64, **sizes: Any) -> Any:
     model = T5ForConditionalGeneration(T5Config(**given)).to(dtype)
     torch.manual_seed(1)
     with torch.no_grad():
-        if kind == "flan":  # an unembedding of its own
+        if kind == "flan":  # a separate head
             model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.shared.weight))
         for name, weight in model.named_parameters():
             tokens = name.split(".")[0] in ("lm_head", "shared")

@@ -1,4 +1,4 @@
-"""The fused step reads as the eager network does, to the last bit that its types can tell."""
+"""The native operation gives what the eager network gives, within the rounding of its types."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 import torch
 from tests.fakes import random_llama
+from tests.networks.trees import PARENTS, ROWS, check_tree
 
 from litdraft.native.build import available, linear, packed
-from litdraft.networks.fused_llama import FusedLlama
+from litdraft.networks.fused_llama import FusedCache, FusedLlama
 from litdraft.networks.llama import Llama
+from litdraft.protocols import Tree
 
 pytestmark = pytest.mark.skipif(not available(), reason="the fused step does not build here")
 
-# Sizes that fill no whole block; sharing of heads; an own head; wide heads; stretched rotation.
+# Sizes of no whole block; grouped heads; a separate head; wide heads.
 SHAPES: list[dict[str, Any]] = [
     {},
     {"width": 40, "heads": 6, "kv_heads": 2, "head_width": 6, "inner": 37, "tied": False},
@@ -40,7 +42,7 @@ def twins(shape: dict[str, Any], dtype: torch.dtype) -> tuple[Llama, FusedLlama]
 
 
 @torch.no_grad()
-def test_tokens_may_lie_apart_in_memory() -> None:
+def test_tokens_need_not_be_contiguous() -> None:
     eager, fused = twins(SHAPES[1], torch.float32)
     tokens_n = torch.randint(0, 20, (9, 4))[:, 1]
     assert not tokens_n.is_contiguous()
@@ -50,10 +52,10 @@ def test_tokens_may_lie_apart_in_memory() -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("dtype, close", [(torch.float32, 1e-5), (torch.bfloat16, 0.06)])
 @torch.no_grad()
-def test_it_reads_as_the_eager_network_does(
+def test_it_equals_the_eager_network(
     shape: dict[str, Any], dtype: torch.dtype, close: float
 ) -> None:
-    """A prompt, then ragged rows, rejected drafts overwritten; as many rows as two tiles hold."""
+    """A prompt, then ragged rows, rejected drafts overwritten; rows of two tiles."""
     eager, fused = twins(shape, dtype)
     torch.manual_seed(0)
     tokens_BT = torch.randint(0, eager.config.vocabulary, (5, 70))
@@ -79,6 +81,43 @@ def test_it_reads_as_the_eager_network_does(
         assert torch.equal(eager.embed(tokens_BT).float(), fused.embed(tokens_BT))
 
 
+@pytest.mark.parametrize("kind", PARENTS)
+@pytest.mark.parametrize("shape", SHAPES[:3])
+@pytest.mark.parametrize("dtype, close", [(torch.float32, 1e-5), (torch.bfloat16, 0.06)])
+def test_a_tree_is_read_like_its_paths(
+    shape: dict[str, Any], dtype: torch.dtype, close: float, kind: str
+) -> None:
+    """Texts that end on both sides of the borders of blocks of keys and values (16, 32)."""
+    _, fused = twins(shape, dtype)
+    tokens_BP = torch.randint(0, 20, (ROWS, 30), generator=torch.Generator().manual_seed(1))
+
+    def prefilled() -> FusedCache:
+        cache = fused.allocate(ROWS, 50)
+        fused.forward(tokens_BP, cache)
+        cache.keep(torch.tensor([30, 2, 13]))
+        return cache
+
+    check_tree(fused, prefilled, kind, close)
+
+
+@torch.no_grad()
+def test_a_large_tree_is_read_at_once_and_a_broken_one_is_refused() -> None:
+    """More tokens than a piece of a prompt has; depths and ancestors need not be contiguous."""
+    eager, fused = twins({"context": 640}, torch.float32)
+    nodes = 599
+    parent_1N = torch.arange(nodes)[None] // 2 - 1
+    parent_1N[0, 0] = -1
+    tree = Tree.of(parent_1N)
+    tree = Tree(tree.depth_BP.expand(2, -1), tree.ancestors_BPP.expand(2, -1, -1))
+    tokens_BP = torch.randint(0, 24, (2, nodes + 1))
+    expected = eager.forward(tokens_BP, eager.allocate(2, 640), tree=tree)[0]
+    given = fused.forward(tokens_BP, fused.allocate(2, 640), tree=tree)[0]
+    assert (expected - given).abs().max() < 1e-5 * expected.abs().max()
+    with pytest.raises(IndexError, match="depth 600 in a tree of 600"):
+        broken = Tree(tree.depth_BP + 600, tree.ancestors_BPP)
+        fused.forward(tokens_BP, fused.allocate(2, 640), tree=broken)
+
+
 @torch.no_grad()
 def test_long_texts_are_read_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     eager, fused = twins({}, torch.float32)
@@ -97,7 +136,7 @@ def test_a_packed_product_is_the_product(rows: int) -> None:
         assert (x_nC @ weight_OI.T - y_nO).abs().max() < close
 
 
-def test_torch_compile_is_told_the_truth_about_its_operations() -> None:
+def test_torch_compile_knows_the_shapes_of_the_operations() -> None:
     _, fused = twins({}, torch.float32)
     cache, tokens_BP = fused.allocate(2, 8), torch.randint(0, 24, (2, 3))
     operands = (
@@ -126,7 +165,7 @@ def test_gates_far_from_zero_are_finite(dtype: torch.dtype) -> None:
 
 
 def test_what_cannot_be_read_is_refused() -> None:
-    """As eager torch does: an error, and no memory of others."""
+    """As in eager torch: an error instead of foreign memory."""
     _, fused = twins({"context": 64}, torch.float32)
     cache = fused.allocate(1, 32)
     with pytest.raises(IndexError, match="token 24 does not exist"):
@@ -139,7 +178,7 @@ def test_what_cannot_be_read_is_refused() -> None:
 
 
 def test_fewer_threads_than_asked_and_a_killed_build() -> None:
-    """Nothing waits, neither for threads that are not granted, nor for a builder long dead."""
+    """Nothing waits for threads that OpenMP does not start, or for a builder that was killed."""
     program = (
         "import os, torch\n"
         "from pathlib import Path\n"

@@ -12,12 +12,14 @@ from torch import Tensor
 
 from litdraft.errors import UserError
 from litdraft.networks.hf_causal import HFCausal
+from litdraft.protocols import Tree
 
 # Largest allowed difference of the cached logits, relative to the largest logit. A wrong mask or
 # position changes logits completely; half precision by a few hundredths.
 TOLERANCE = {torch.float64: 1e-3, torch.float32: 1e-3}
 HALF_TOLERANCE = 0.1
 LENGTH, LAG = 16, 5  # tokens of the trial, and by how many its second row is behind the first
+SIBLINGS, DEPTH = 48, 3  # of the trial's tree; shows models that count positions by slots
 SLOTS = 1024  # of the trial's cache; shows models that count positions from a cache's end
 
 
@@ -46,6 +48,7 @@ def checked_model(model: Any, context: int, name: str) -> HFCausal:
             f"differ by {difference:.0%} of the largest): it cannot be a target"
         )
     causal.packs = _packs(causal, tokens_BT, tolerance)
+    causal.trees = _trees(causal, tolerance)
     return causal
 
 
@@ -55,6 +58,31 @@ def _packs(causal: HFCausal, tokens_BT: Tensor, tolerance: float) -> bool:
     packed_BTD = causal.forward(tokens_BT, start_BP=start_BT)[0]
     alone_BTD = causal.forward(tokens_BT[:, LAG:])[0]
     return _relative_difference(packed_BTD[:, LAG:], alone_BTD) < tolerance
+
+
+def _trees(causal: HFCausal, tolerance: float) -> bool:
+    """Whether a path through a tree gives the same states as read alone: the last of many children
+    of the root, and a chain below it. A model whose attention depends on distances between slots
+    fails."""
+    tokens_1T = torch.arange(LENGTH + 1 + SIBLINGS + DEPTH, device=causal.device)[None] * 7 + 3
+    tokens_1T %= causal.config.vocabulary
+    text_1P, pass_1P = tokens_1T.split((LENGTH, 1 + SIBLINGS + DEPTH), 1)
+    parents = [-1] * SIBLINGS + [SIBLINGS - 1 + step for step in range(DEPTH)]
+    tree = Tree.of(torch.tensor([parents], device=causal.device))
+    chain_1P = torch.cat((pass_1P[:, :1], pass_1P[:, SIBLINGS:]), 1)
+    tree_1PD = _after_text(causal, text_1P, pass_1P, tree)[:, SIBLINGS:]
+    chain_1PD = _after_text(causal, text_1P, chain_1P)[:, 1:]
+    return _relative_difference(tree_1PD, chain_1PD) < tolerance
+
+
+def _after_text(
+    causal: HFCausal, text_1P: Tensor, tokens_1P: Tensor, tree: Tree | None = None
+) -> Tensor:
+    """hidden_1PD of tokens read after a text."""
+    cache = causal.allocate(1, text_1P.shape[1] + tokens_1P.shape[1])
+    causal.forward(text_1P, cache)
+    cache.keep(torch.full_like(cache.length_B, text_1P.shape[1]))
+    return causal.forward(tokens_1P, cache, tree=tree)[0]
 
 
 def _relative_difference(x: Tensor, y: Tensor) -> float:

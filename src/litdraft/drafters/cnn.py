@@ -81,7 +81,7 @@ class CNN(Unrolled):
         tokens_Bw, slots_Bw = context.before_BP(self.stack.span - 1)  # behind those places
         memory = self.begin(state.hidden_BwD[:, -1])
         inputs_BwC = self._inputs(state.hidden_BwD[:, :-1], tokens_Bw)
-        memory.window = self.stack.end(inputs_BwC, slots_Bw > 0)
+        memory.window = self.stack.window_after(inputs_BwC, slots_Bw > 0)
         return memory
 
     def starts(self, batch: TrainingBatch, row_n: Tensor, start_n: Tensor) -> CNNDraft:
@@ -94,7 +94,7 @@ class CNN(Unrolled):
             inputs_BSC = apart.spread(inputs_BSC)
             row_n, start_n = apart.text_S[row_n, start_n], apart.place_S[row_n, start_n]
         _, padded = self.stack(inputs_BSC)
-        memory.window = self.stack.behind(padded, row_n, start_n)
+        memory.window = self.stack.window_at(padded, row_n, start_n)
         return memory
 
     def step(self, memory: CNNDraft, token_n: Tensor, j: int) -> Tensor:

@@ -27,7 +27,7 @@ class CNNLM(LanguageModel):
 
     def start(self, state: None, context: Context) -> Window:
         tokens_Bw, slots_Bw = context.before_BP(self.stack.span - 1)
-        return self.stack.end(self.embedding(tokens_Bw), slots_Bw >= 0)
+        return self.stack.window_after(self.embedding(tokens_Bw), slots_Bw >= 0)
 
     def step(self, memory: Window, token_n: Tensor, j: int) -> Tensor:
         return self.stack.step(memory, self.embedding(token_n))

@@ -1,10 +1,9 @@
 // Products of few rows with packed matrices, and the threads that share them.
 //
-// Decoding reads a handful of rows, so a pass costs what it takes to bring the weights from memory.
+// Decoding reads a handful of rows, so a pass takes as long as loading the weights from memory.
 // Matrices are packed into blocks of 16 outputs by 32 inputs in the order in which a thread reads
-// them: [block of outputs][block of inputs][32 / pair][16][pair], pair = 2 for bfloat16 (a pair is
-// what one lane of a bfloat16 dot product eats, and what an AMX tile wants) and 1 for float32.
-// Products add up in float32.
+// them: [block of outputs][block of inputs][32 / pair][16][pair], pair = 2 for bfloat16 (one lane of
+// a bfloat16 dot product, and the format of an AMX tile) and 1 for float32. Sums are float32.
 
 #pragma once
 
@@ -34,8 +33,8 @@ using bf16 = c10::BFloat16;
 typedef float lanes __attribute__((vector_size(64)));
 typedef uint32_t words __attribute__((vector_size(64)));
 
-// Operations keep buffers from call to call, and torch lets go of Python's lock: one at a time.
-inline std::mutex& one_at_a_time() {
+// Operations reuse static buffers, and torch releases Python's lock: only one runs at a time.
+inline std::mutex& operation_mutex() {
   static std::mutex mutex;
   return mutex;
 }
@@ -47,12 +46,12 @@ inline void check_tokens(const at::Tensor& tokens_n, int64_t vocabulary) {
                       " does not exist: the vocabulary has ", vocabulary);
 }
 
-int64_t up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 // ---------------------------------------------------------------- threads
 
-// Meeting point of a parallel region's threads. Spins, and yields when somebody is late.
-// OpenMP may grant fewer threads than were asked for, so it learns their number inside the region.
+// Waits for all threads of a parallel region: spins, then yields. OpenMP may start fewer threads than
+// requested, so `threads` is set inside the region.
 struct Barrier {
   int threads = 0;
   std::atomic<int> waiting{0}, phase{0};
@@ -76,20 +75,20 @@ Share share(int64_t items, int rank, int threads) {
 
 // ---------------------------------------------------------------- products
 
-// Blocks of a packed matrix: `depth` blocks of inputs lie `behind` each other, blocks of outputs
-// `beside` each other (distances in elements).
+// Blocks of a packed matrix: `depth` blocks of inputs, `input_step` elements apart; blocks of outputs
+// are `output_step` elements apart.
 template <class W> struct Blocks {
   const W* data;
-  int64_t depth, behind, beside;
+  int64_t depth, input_step, output_step;
 };
 
 // A product of up to 16 rows with up to GROUP blocks of outputs fills sums[g][row][16].
 
 #if defined(__AMX_BF16__)
-bool tiles_granted() {
+bool tiles_available() {
   constexpr int request = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
-  static const bool granted = syscall(SYS_arch_prctl, request, tile_data) == 0;
-  return granted;
+  static const bool available = syscall(SYS_arch_prctl, request, tile_data) == 0;
+  return available;
 }
 
 struct alignas(64) TileConfig {
@@ -98,8 +97,8 @@ struct alignas(64) TileConfig {
   uint8_t rows[16] = {};
 };
 
-// gcc's tile instructions do not say that they read memory: what they read must be there by then.
-inline void written(const void* data) { asm volatile("" ::"r"(data) : "memory"); }
+// gcc does not know that tile instructions read memory: this makes it finish its writes first.
+inline void finish_writes(const void* data) { asm volatile("" ::"r"(data) : "memory"); }
 
 // Tiles 0..3 sum, 4 holds rows of activations, 5..7 weights.
 void configure(int rows) {
@@ -108,20 +107,20 @@ void configure(int rows) {
     config.bytes[tile] = 64;
     config.rows[tile] = tile <= 4 ? rows : 16;
   }
-  written(&config);
+  finish_writes(&config);
   _tile_loadconfig(&config);
 }
 
 void tile_product(const bf16* x, int64_t stride, const Blocks<bf16>& w, int64_t count, float* sums) {
-  written(x);
+  finish_writes(x);
   _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3);
   for (int64_t at = 0; at < w.depth; ++at) {
-    const bf16* block = w.data + at * w.behind;
+    const bf16* block = w.data + at * w.input_step;
     _tile_loadd(4, x + at * IN, stride * sizeof(bf16));
 #define LITDRAFT_TILE(sum, weights)                                          \
   if (count > sum) {                                                         \
-    const bf16* here = block + sum * w.beside;                               \
-    _tile_loadd(weights, here, 64);                                          \
+    const bf16* tile = block + sum * w.output_step;                               \
+    _tile_loadd(weights, tile, 64);                                          \
     _tile_dpbf16ps(sum, 4, weights);                                         \
   }
     LITDRAFT_TILE(0, 5) LITDRAFT_TILE(1, 6) LITDRAFT_TILE(2, 7) LITDRAFT_TILE(3, 5)
@@ -155,7 +154,7 @@ inline void multiply(lanes& sum, const float* x, const float* w) {
   sum += some * splat(*x);
 }
 
-// To the nearest, ties to even, in a form that compilers turn into vectors.
+// Rounds to nearest, ties to even; written so that compilers vectorize it.
 inline void put(float* out, float x) { *out = x; }
 inline void put(bf16* out, float x) {
   uint32_t bits;
@@ -164,7 +163,7 @@ inline void put(bf16* out, float x) {
   std::memcpy(out, &high, 2);
 }
 
-// Far to the left it stays above zero: fast mathematics knows no infinity.
+// Never exactly zero: -ffast-math assumes that there are no infinities.
 inline float sigmoid(float x) { return 1.f / (1.f + std::exp(std::min(-x, 80.f))); }
 
 template <class W> constexpr int64_t PAIR = 4 / sizeof(W);
@@ -175,8 +174,8 @@ void row_product(const W* x, int64_t stride, const Blocks<W>& w, int64_t count, 
     const int64_t other = std::min(first + 1, count - 1);
     lanes sum[ROWS][2] = {};
     for (int64_t at = 0; at < w.depth; ++at) {
-      const W *one = w.data + at * w.behind + first * w.beside;
-      const W *two = w.data + at * w.behind + other * w.beside;
+      const W *one = w.data + at * w.input_step + first * w.output_step;
+      const W *two = w.data + at * w.input_step + other * w.output_step;
       for (int64_t i = 0; i < IN; i += PAIR<W>) {
         for (int row = 0; row < ROWS; ++row) {
           const W* some = x + row * stride + at * IN + i;
@@ -192,8 +191,7 @@ void row_product(const W* x, int64_t stride, const Blocks<W>& w, int64_t count, 
   }
 }
 
-// Rows that go through a block together, so that it is read once for all of them: as many as there
-// are registers for.
+// Rows multiplied with a block together, so that the block is read once: as many as fit registers.
 #if defined(__AVX512F__)
 constexpr int64_t AT_ONCE = 8;
 #else
@@ -213,31 +211,30 @@ void product(const W* x, int64_t stride, int64_t rows, const Blocks<W>& w, int64
              float* sums) {
 #if defined(__AMX_BF16__)
   if constexpr (std::is_same_v<W, bf16>)
-    if (tiles_granted()) return tile_product(x, stride, w, count, sums);
+    if (tiles_available()) return tile_product(x, stride, w, count, sums);
 #endif
   for (int64_t row = 0; row < rows; row += AT_ONCE)
     some_rows<W>(std::min(AT_ONCE, rows - row), x + row * stride, stride, w, count, sums + row * 16);
 }
 
-// What a thread does before products of so many rows, and after its last one.
+// Called by a thread before products of this many rows, and after its last product.
 template <class W> void prepare(int64_t rows) {
 #if defined(__AMX_BF16__)
-  if (std::is_same_v<W, bf16> && tiles_granted()) configure(std::min<int64_t>(rows, 16));
+  if (std::is_same_v<W, bf16> && tiles_available()) configure(std::min<int64_t>(rows, 16));
 #endif
 }
 template <class W> void release() {
 #if defined(__AMX_BF16__)
-  if (std::is_same_v<W, bf16> && tiles_granted()) _tile_release();
+  if (std::is_same_v<W, bf16> && tiles_available()) _tile_release();
 #endif
 }
 
-// Rows of activations, as wide as a whole number of blocks; what lies behind `width` is zero. What
-// the rows hold at first is not said.
+// Rows of activations, padded with zeros after `width` to whole blocks. New rows are uninitialized.
 template <class W> struct Rows {
   std::vector<W> data;
   int64_t stride = 0;
   void size(int64_t rows, int64_t width) {
-    stride = up(width, IN), rows = up(rows, 16);
+    stride = round_up(width, IN), rows = round_up(rows, 16);
     if (int64_t(data.size()) < rows * stride) data.resize(rows * stride);
     for (int64_t n = 0; width < stride && n < rows; ++n)
       std::fill(row(n) + width, row(n) + stride, W(0.f));
@@ -248,11 +245,12 @@ template <class W> struct Rows {
 template <class W> struct Matrix { const W* data; int64_t outputs, inputs; };
 
 // Calls done(first row, rows, first output, sums[g][row][16], g) for this thread's blocks of outputs.
+// A thread gets whole units of `unit` blocks.
 template <class W, class Done>
 void multiply_all(const Matrix<W>& m, Rows<W>& x, int64_t rows, int rank, int threads, int64_t unit,
                   Done done) {
   alignas(64) float sums[GROUP * 256];
-  const int64_t depth = up(m.inputs, IN) / IN, wide = up(m.outputs, OUT) / OUT;
+  const int64_t depth = round_up(m.inputs, IN) / IN, wide = round_up(m.outputs, OUT) / OUT;
   const Share mine = share(wide / unit, rank, threads);
   prepare<W>(rows);
   for (int64_t block = mine.first * unit; block < mine.last * unit; block += GROUP) {
@@ -276,13 +274,13 @@ inline auto copy_to(float* out, int64_t width) {
   };
 }
 
-// The largest output of each row so far; every thread has its own.
-struct Best { float score; int64_t place; };
+// The largest output of a row so far, among those of one thread.
+struct Argmax { float score; int64_t index; };
 
-inline auto best_of(Best* best, int64_t width) {
+inline auto track_argmax(Argmax* argmax, int64_t width) {
   return [=](int64_t row, int64_t some, int64_t first, const float* sums, int64_t count) {
     for (int64_t r = 0; r < some; ++r) {
-      Best& mine = best[row + r];
+      Argmax& mine = argmax[row + r];
       for (int64_t g = 0; g < count; ++g)
         for (int64_t c = 0; c < std::min(OUT, width - first - g * OUT); ++c)
           if (sums[g * 256 + r * 16 + c] > mine.score)
@@ -291,17 +289,18 @@ inline auto best_of(Best* best, int64_t width) {
   };
 }
 
-// Of what each thread found for one row: threads have the outputs in order, so the first one wins.
-inline int64_t best_place(const Best* best, int64_t row, int64_t rows, int threads) {
-  Best most = best[row];
+// The index of a row's largest output over all threads. Threads have the outputs in order: the first
+// one wins a tie.
+inline int64_t merge_argmax(const Argmax* argmax, int64_t row, int64_t rows, int threads) {
+  Argmax largest = argmax[row];
   for (int t = 1; t < threads; ++t)
-    if (best[t * rows + row].score > most.score) most = best[t * rows + row];
-  return most.place;
+    if (argmax[t * rows + row].score > largest.score) largest = argmax[t * rows + row];
+  return largest.index;
 }
 
 // Row `token` of a packed matrix.
 template <class W> void unpack_row(const Matrix<W>& m, int64_t token, float* out) {
-  const int64_t depth = up(m.inputs, IN) / IN;
+  const int64_t depth = round_up(m.inputs, IN) / IN;
   const W* block = m.data + token / OUT * depth * BLOCK;
   for (int64_t i = 0; i < m.inputs; ++i)
     out[i] = float(block[i / PAIR<W> * OUT * PAIR<W> + token % OUT * PAIR<W> + i % PAIR<W>]);

@@ -27,27 +27,27 @@ OUT, IN = 16, 32  # a block of a packed matrix, as in blocks.h
 
 
 @dataclass
-class State:
+class BuildState:
     loaded: bool = False
 
 
-_state = State()
+_state = BuildState()
 
 
 def usable(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether the native operations can be had here, with weights of this type."""
+    """Whether the native operations work here, with weights of this type. May build them."""
     return device.type == "cpu" and dtype in DTYPES and available()
 
 
 def loaded(tensor: Tensor) -> bool:
-    """Whether this process has the native operations, and they are for this tensor's device: asked
-    by what has a twin in torch that gives the same to the bit. Builds nothing."""
+    """Whether this process has loaded the native operations and the tensor is on their device. For
+    operations with an equal implementation in torch; builds nothing."""
     return _state.loaded and tensor.device.type == "cpu"
 
 
 @functools.cache
 def available() -> bool:
-    """Build and load them, once a process; where that fails, one warning and False."""
+    """Build and load them, once per process; if that fails, one warning and False."""
     if platform.machine() not in ("x86_64", "AMD64") or sys.platform != "linux":
         return False
     try:
@@ -67,8 +67,8 @@ def available() -> bool:
 
 
 def _build() -> None:
-    """Build where nobody did, then load. One process at a time: torch's own lock is a file that a
-    killed build leaves behind, this one goes with its process."""
+    """Build if needed, then load. One process at a time: torch's own lock is a file that a killed
+    build leaves behind; this lock ends with its process."""
     import fcntl
 
     import ninja
@@ -97,12 +97,12 @@ def _folder() -> Path:
 
 @functools.cache
 def _name() -> str:
-    """One build for each source, torch and processor: a home folder may serve several machines."""
+    """One build per source, torch version and processor: several machines may share a home."""
     with Path("/proc/cpuinfo").open() as lines:
         flags = next((line for line in lines if line.startswith("flags")), "")
     texts = [path.read_text() for path in sorted(FOLDER.iterdir()) if path.suffix in (".cpp", ".h")]
-    made_of = (*texts, " ".join(FLAGS), torch.__version__, flags)
-    return "litdraft_" + hashlib.sha256("\0".join(made_of).encode()).hexdigest()[:12]
+    inputs = (*texts, " ".join(FLAGS), torch.__version__, flags)
+    return "litdraft_" + hashlib.sha256("\0".join(inputs).encode()).hexdigest()[:12]
 
 
 def _describe() -> None:
@@ -156,15 +156,14 @@ def _describe() -> None:
         return packed.new_empty(tokens.shape[0], width, dtype=torch.float32)
 
 
-def up(n: int, to: int) -> int:
-    """The next multiple."""
-    return -(-n // to) * to
+def round_up_to(n: int, multiple: int) -> int:
+    return -(-n // multiple) * multiple
 
 
 def packed(weight_OI: Tensor, dtype: torch.dtype) -> Tensor:
-    """A matrix in the order in which it is read, flat; padded with zeros to whole blocks."""
+    """A matrix in the order in which it is read, flat, padded with zeros to whole blocks."""
     outputs, inputs = weight_OI.shape
-    whole = torch.zeros(up(outputs, OUT), up(inputs, IN), dtype=dtype)
+    whole = torch.zeros(round_up_to(outputs, OUT), round_up_to(inputs, IN), dtype=dtype)
     whole[:outputs, :inputs] = weight_OI
     pair = 4 // whole.element_size()
     blocks: Tensor = whole.view(len(whole) // OUT, OUT, -1, IN // pair, pair)
@@ -172,7 +171,7 @@ def packed(weight_OI: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def packed_size(outputs: int, inputs: int) -> int:
-    return up(outputs, OUT) * up(inputs, IN)
+    return round_up_to(outputs, OUT) * round_up_to(inputs, IN)
 
 
 def linear(x_nC: Tensor, weight: Tensor, outputs: int) -> Tensor:
@@ -184,21 +183,21 @@ def linear(x_nC: Tensor, weight: Tensor, outputs: int) -> Tensor:
 
 
 def fastest_dtype() -> torch.dtype:
-    """The type whose weights this processor gets through sooner: tried once, and remembered beside
-    the build, because all processes, and a run that is taken up again, must choose the same."""
-    remembered = _folder() / "fastest"
-    if not remembered.exists():
-        mine = remembered.with_name(f"fastest.{os.getpid()}")
-        mine.write_text(str(_tried()).removeprefix("torch."))
-        with contextlib.suppress(FileExistsError):  # whoever was first has decided
-            os.link(mine, remembered)
+    """The weight type with the faster products on this processor. Measured once and stored with the
+    build: all processes, and a resumed run, must choose the same."""
+    stored = _folder() / "fastest"
+    if not stored.exists():
+        mine = stored.with_name(f"fastest.{os.getpid()}")
+        mine.write_text(str(_measure_fastest()).removeprefix("torch."))
+        with contextlib.suppress(FileExistsError):  # the first process decides
+            os.link(mine, stored)
         mine.unlink()
-    dtype: torch.dtype = getattr(torch, remembered.read_text())
+    dtype: torch.dtype = getattr(torch, stored.read_text())
     return dtype
 
 
-def _tried() -> torch.dtype:
-    """Both types on a matrix that does not fit a core's own caches."""
+def _measure_fastest() -> torch.dtype:
+    """Time both types on a matrix larger than a core's caches."""
     x, seconds = torch.randn(4, 1024), {}
     for dtype in DTYPES:
         weights = packed(torch.randn(8192, 1024), dtype)

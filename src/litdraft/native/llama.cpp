@@ -1,6 +1,6 @@
-// A Llama's passes over few tokens on a CPU: one parallel region a pass, weights streamed once.
+// Passes of a Llama over few tokens on a CPU: one parallel region per pass, weights read once.
 //
-// The residual stream is float32; keys and values keep the cache's type.
+// The residual stream is float32; keys and values have the cache's type.
 
 #include <torch/library.h>
 
@@ -18,7 +18,7 @@ template <class W> struct Layer { Matrix<W> qkv, out, gate_up, down; };
 
 template <class W> Matrix<W> take(const W*& at, int64_t outputs, int64_t inputs) {
   const Matrix<W> matrix{at, outputs, inputs};
-  at += up(outputs, OUT) * up(inputs, IN);
+  at += round_up(outputs, OUT) * round_up(inputs, IN);
   return matrix;
 }
 
@@ -27,7 +27,7 @@ template <class W> Layer<W> take_layer(const W*& at, const Shape& s) {
   Layer<W> layer;
   layer.qkv = take(at, heads * s.head_width, s.width);
   layer.out = take(at, s.width, s.heads * s.head_width);
-  layer.gate_up = take(at, 2 * up(s.inner, OUT), s.width);
+  layer.gate_up = take(at, 2 * round_up(s.inner, OUT), s.width);
   layer.down = take(at, s.width, s.inner);
   return layer;
 }
@@ -52,7 +52,7 @@ void rotate(const float* __restrict x, const float* __restrict cos, const float*
   }
 }
 
-// What all threads of a pass share.
+// Shared by all threads of a pass.
 template <class W> struct Pass {
   Shape s;
   int64_t count;  // P
@@ -71,37 +71,37 @@ template <class W> struct Pass {
   }
 };
 
-// A thread's own space for attention.
+// A thread's buffers for attention.
 template <class W> struct Scratch {
   Rows<W> queries, weights;
-  std::vector<float> scores, turned;
+  std::vector<float> scores, rotated;
 };
 
-// In a draft tree a token sees those of its pass that are its ancestors.
-template <class W> void hide_others(const Pass<W>& pass, int64_t row, int64_t p, float* scores) {
+// In a draft tree a token sees only its ancestors among the tokens of its pass.
+template <class W> void mask_others(const Pass<W>& pass, int64_t row, int64_t p, float* scores) {
   const bool* ancestors = pass.ancestors_BPP + (row * pass.count + p) * pass.count;
   for (int64_t j = 0; j <= p; ++j)
     if (!ancestors[j]) scores[j] = -1e30f;
 }
 
 // One row's queries that share a head of keys: store the new keys and values, then attend.
-// Both are packed matrices, so scores and sums are products like all others: keys have a slot for
-// an output, [slot / 16][E / 32][32 / pair][16][pair], and values a slot for an input,
+// Both are packed matrices, so that scores and weighted sums use `product`: for keys a slot is an
+// output, [slot / 16][E / 32][32 / pair][16][pair], for values an input,
 // [slot / 32][E / 16][32 / pair][16][pair].
 template <class W>
 void attend(Pass<W>& pass, W* keys, W* values, int64_t row, int64_t kv, Scratch<W>& scratch) {
   const Shape& s = pass.s;
-  const int64_t E = s.head_width, deep = up(E, IN) / IN, wide = up(E, OUT) / OUT;
+  const int64_t E = s.head_width, deep = round_up(E, IN) / IN, wide = round_up(E, OUT) / OUT;
   const int64_t shared = s.heads / s.kv_heads, start = pass.length_B[row];
-  const int64_t known = start + pass.count, slots = up(known, IN);
-  scratch.turned.resize(E);
-  float* turned = scratch.turned.data();
+  const int64_t slots = round_up(start + pass.count, IN);
+  scratch.rotated.resize(E);
+  float* rotated = scratch.rotated.data();
   for (int64_t p = 0; p < pass.count; ++p) {
     const int64_t n = row * pass.count + p, t = start + p, at = pass.position(row, p) * E;
     const float* value = pass.heads(n, s.heads + s.kv_heads + kv);
-    rotate(pass.heads(n, s.heads + kv), pass.cos_TE + at, pass.sin_TE + at, E, turned);
+    rotate(pass.heads(n, s.heads + kv), pass.cos_TE + at, pass.sin_TE + at, E, rotated);
     W* key = keys + t / OUT * deep * BLOCK + t % OUT * PAIR<W>;
-    for (int64_t e = 0; e < E; ++e) put(key + e / PAIR<W> * OUT * PAIR<W> + e % PAIR<W>, turned[e]);
+    for (int64_t e = 0; e < E; ++e) put(key + e / PAIR<W> * OUT * PAIR<W> + e % PAIR<W>, rotated[e]);
     W* slot = values + t / IN * wide * BLOCK + t % IN / PAIR<W> * OUT * PAIR<W> + t % PAIR<W>;
     for (int64_t e = 0; e < E; ++e) put(slot + e / OUT * BLOCK + e % OUT * PAIR<W>, value[e]);
   }
@@ -110,17 +110,17 @@ void attend(Pass<W>& pass, W* keys, W* values, int64_t row, int64_t kv, Scratch<
   scratch.queries.size(16, E), scratch.weights.size(16, slots), scratch.scores.resize(16 * slots);
   for (int64_t first = 0; first < all; first += 16) {
     const int64_t some = std::min<int64_t>(16, all - first);
-    auto place = [&](int64_t q) { return row * pass.count + (first + q) / shared; };
+    auto token = [&](int64_t q) { return row * pass.count + (first + q) / shared; };
     auto head = [&](int64_t q) { return kv * shared + (first + q) % shared; };
-    auto seen = [&](int64_t q) { return start + (first + q) / shared + 1; };
+    auto visible = [&](int64_t q) { return start + (first + q) / shared + 1; };
     for (int64_t q = 0; q < some; ++q) {
       const int64_t at = pass.position(row, (first + q) / shared) * E;
-      rotate(pass.heads(place(q), head(q)), pass.cos_TE + at, pass.sin_TE + at, E, turned);
+      rotate(pass.heads(token(q), head(q)), pass.cos_TE + at, pass.sin_TE + at, E, rotated);
       W* query = scratch.queries.row(q);
-      for (int64_t e = 0; e < E; ++e) put(query + e, turned[e]);
+      for (int64_t e = 0; e < E; ++e) put(query + e, rotated[e]);
     }
     prepare<W>(some);
-    const int64_t key_blocks = up(seen(some - 1), OUT) / OUT;
+    const int64_t key_blocks = round_up(visible(some - 1), OUT) / OUT;
     for (int64_t at = 0; at < key_blocks; at += GROUP) {
       const int64_t count = std::min(GROUP, key_blocks - at);
       const Blocks<W> blocks{keys + at * deep * BLOCK, deep, BLOCK, deep * BLOCK};
@@ -134,8 +134,8 @@ void attend(Pass<W>& pass, W* keys, W* values, int64_t row, int64_t kv, Scratch<
     for (int64_t q = 0; q < some; ++q) {
       float* __restrict scores = scratch.scores.data() + q * slots;
       W* __restrict weights = scratch.weights.row(q);
-      const int64_t n = seen(q);
-      if (pass.ancestors_BPP) hide_others(pass, row, (first + q) / shared, scores + start);
+      const int64_t n = visible(q);
+      if (pass.ancestors_BPP) mask_others(pass, row, (first + q) / shared, scores + start);
       float top = scores[0], total = 0;
       for (int64_t t = 1; t < n; ++t) top = std::max(top, scores[t]);
       for (int64_t t = 0; t < n; ++t) {
@@ -145,13 +145,13 @@ void attend(Pass<W>& pass, W* keys, W* values, int64_t row, int64_t kv, Scratch<
       for (int64_t t = n; t < slots; ++t) weights[t] = W(0.f);
       mass[q] = total;
     }
-    const int64_t depth = up(seen(some - 1), IN) / IN;
+    const int64_t depth = round_up(visible(some - 1), IN) / IN;
     for (int64_t at = 0; at < wide; at += GROUP) {
       const int64_t count = std::min(GROUP, wide - at);
       const Blocks<W> blocks{values + at * BLOCK, depth, wide * BLOCK, BLOCK};
       product(scratch.weights.row(0), scratch.weights.stride, some, blocks, count, sums);
       for (int64_t q = 0; q < some; ++q) {
-        W* out = pass.attended.row(place(q)) + head(q) * E;
+        W* out = pass.attended.row(token(q)) + head(q) * E;
         for (int64_t e = at * OUT; e < std::min(E, (at + count) * OUT); ++e)
           put(out + e, sums[(e / OUT - at) * 256 + q * 16 + e % OUT] / mass[q]);
       }
@@ -165,14 +165,14 @@ std::tuple<at::Tensor, at::Tensor> read_as(
     const at::Tensor& rotary, const at::Tensor& tokens_BP, const at::Tensor& length_B,
     const at::Tensor& keys, const at::Tensor& values, at::IntArrayRef taps,
     const std::optional<at::Tensor>& depth_BP, const std::optional<at::Tensor>& ancestors_BPP) {
-  const std::lock_guard<std::mutex> alone(one_at_a_time());
-  static Pass<W> pass;  // kept from call to call: its buffers grow once
+  const std::lock_guard<std::mutex> lock(operation_mutex());
+  static Pass<W> pass;  // static: its buffers grow once
   const Shape s = pass.s = shape_of(shape);
   const int64_t B = tokens_BP.size(0), P = tokens_BP.size(1), rows = B * P, D = s.width;
   TORCH_CHECK(rows > 0 && keys.is_contiguous() && values.is_contiguous() && length_B.is_contiguous());
   TORCH_CHECK(keys.scalar_type() == packed.scalar_type() && keys.size(1) == B && length_B.numel() == B);
   check_tokens(tokens_BP, s.vocabulary);
-  const int64_t slots = std::min(keys.size(3) / up(s.head_width, IN), rotary.size(1));
+  const int64_t slots = std::min(keys.size(3) / round_up(s.head_width, IN), rotary.size(1));
   for (int64_t n = 0; n < B; ++n) {
     const int64_t start = length_B.const_data_ptr<int64_t>()[n];
     TORCH_CHECK_INDEX(start >= 0 && start + P <= slots, P, " tokens after ", start,
@@ -181,9 +181,13 @@ std::tuple<at::Tensor, at::Tensor> read_as(
   pass.count = P;
   pass.length_B = length_B.const_data_ptr<int64_t>();
   TORCH_CHECK(depth_BP.has_value() == ancestors_BPP.has_value(), "a tree has depths and ancestors");
-  if (depth_BP)
+  if (depth_BP) {
     TORCH_CHECK(depth_BP->is_contiguous() && depth_BP->numel() == rows &&
                 ancestors_BPP->is_contiguous() && ancestors_BPP->numel() == rows * P);
+    const int64_t* depth = depth_BP->const_data_ptr<int64_t>();
+    for (int64_t n = 0; n < rows; ++n)
+      TORCH_CHECK_INDEX(depth[n] >= 0 && depth[n] < P, "depth ", depth[n], " in a tree of ", P);
+  }
   pass.depth_BP = depth_BP ? depth_BP->const_data_ptr<int64_t>() : nullptr;
   pass.ancestors_BPP = ancestors_BPP ? ancestors_BPP->const_data_ptr<bool>() : nullptr;
   pass.cos_TE = rotary.const_data_ptr<float>();
@@ -201,7 +205,7 @@ std::tuple<at::Tensor, at::Tensor> read_as(
   W *all_keys = keys.mutable_data_ptr<W>(), *all_values = values.mutable_data_ptr<W>();
   const float* scales = norms.const_data_ptr<float>();
   const int64_t* tokens = tokens_BP.const_data_ptr<int64_t>();
-  float *said = hidden.mutable_data_ptr<float>(), *tap = tapped.mutable_data_ptr<float>();
+  float *final = hidden.mutable_data_ptr<float>(), *tap = tapped.mutable_data_ptr<float>();
   Barrier barrier;
 
 #pragma omp parallel num_threads(at::get_num_threads())
@@ -209,10 +213,10 @@ std::tuple<at::Tensor, at::Tensor> read_as(
     const int rank = omp_get_thread_num(), threads = omp_get_num_threads();
 #pragma omp single
     barrier.threads = threads;
-    // Few rows are normalized by every thread for itself, which saves a meeting.
-    Rows<W> mine_alone;
-    if (rows <= 8) mine_alone.size(rows, D);
-    Rows<W>& normal = rows <= 8 ? mine_alone : pass.normal;
+    // Every thread normalizes few rows for itself, which saves a barrier.
+    Rows<W> private_rows;
+    if (rows <= 8) private_rows.size(rows, D);
+    Rows<W>& normal = rows <= 8 ? private_rows : pass.normal;
     Scratch<W> scratch;
     float* x = pass.x_nD.data();
     const Share mine = share(rows, rank, threads);
@@ -279,7 +283,7 @@ std::tuple<at::Tensor, at::Tensor> read_as(
       keep_tap(l + 1);
     }
     for (int64_t n = mine.first; n < mine.last; ++n)
-      normalize(x + n * D, scales + 2 * s.layers * D, D, float(eps), said + n * D);
+      normalize(x + n * D, scales + 2 * s.layers * D, D, float(eps), final + n * D);
     release<W>();
   }
   return {hidden, tapped};
@@ -291,45 +295,51 @@ std::tuple<at::Tensor, at::Tensor> fused_read(
     const at::Tensor& keys, const at::Tensor& values, at::IntArrayRef taps,
     const std::optional<at::Tensor>& depth_BP, const std::optional<at::Tensor>& ancestors_BPP) {
   auto run = packed.scalar_type() == at::kBFloat16 ? read_as<bf16> : read_as<float>;
+  auto contiguous = [](const std::optional<at::Tensor>& given) {
+    return given ? std::optional(given->contiguous()) : std::nullopt;
+  };
   return run(packed, shape, eps, norms, rotary, tokens_BP.contiguous(), length_B, keys, values, taps,
-             depth_BP, ancestors_BPP);
+             contiguous(depth_BP), contiguous(ancestors_BPP));
 }
 
-// y = W x for few rows, W packed: the outputs, or only which of them is the largest.
+// y = W x for few rows, W packed: all outputs, or only the index of the largest.
 template <class W>
-at::Tensor linear_as(const at::Tensor& packed, int64_t outputs, const at::Tensor& x_nD, bool only_best) {
-  const std::lock_guard<std::mutex> alone(one_at_a_time());
+at::Tensor linear_as(const at::Tensor& packed, int64_t outputs, const at::Tensor& x_nD,
+                     bool only_argmax) {
+  const std::lock_guard<std::mutex> lock(operation_mutex());
   const int64_t rows = x_nD.size(0), inputs = x_nD.size(1);
-  TORCH_CHECK(packed.numel() >= up(outputs, OUT) * up(inputs, IN), "a product with another's matrix");
+  TORCH_CHECK(packed.numel() >= round_up(outputs, OUT) * round_up(inputs, IN),
+              "the packed matrix is too small for these shapes");
   const float* given = x_nD.const_data_ptr<float>();
   static Rows<W> x;
   x.size(rows, inputs);
   for (int64_t n = 0; n < rows; ++n)
     for (int64_t i = 0; i < inputs; ++i) put(x.row(n) + i, given[n * inputs + i]);
   const int most = at::get_num_threads();
-  at::Tensor result = only_best ? at::empty({rows}, x_nD.options().dtype(at::kLong))
+  at::Tensor result = only_argmax ? at::empty({rows}, x_nD.options().dtype(at::kLong))
                                 : at::empty({rows, outputs}, x_nD.options());
   if (rows == 0) return result;
-  std::vector<Best> best(only_best ? most * rows : 0, Best{-3e38f, 0});
+  std::vector<Argmax> argmax(only_argmax ? most * rows : 0, Argmax{-3e38f, 0});
   const Matrix<W> matrix{packed.const_data_ptr<W>(), outputs, inputs};
 #pragma omp parallel num_threads(most)
   {
     const int rank = omp_get_thread_num(), threads = omp_get_num_threads();
-    if (only_best)
-      multiply_all(matrix, x, rows, rank, threads, 1, best_of(best.data() + rank * rows, outputs));
+    if (only_argmax)
+      multiply_all(matrix, x, rows, rank, threads, 1,
+                   track_argmax(argmax.data() + rank * rows, outputs));
     else
       multiply_all(matrix, x, rows, rank, threads, 1,
                    copy_to(result.mutable_data_ptr<float>(), outputs));
     release<W>();
   }
-  for (int64_t n = 0; only_best && n < rows; ++n)
-    result.mutable_data_ptr<int64_t>()[n] = best_place(best.data(), n, rows, most);
+  for (int64_t n = 0; only_argmax && n < rows; ++n)
+    result.mutable_data_ptr<int64_t>()[n] = merge_argmax(argmax.data(), n, rows, most);
   return result;
 }
 
-at::Tensor multiplied(const at::Tensor& packed, int64_t outputs, const at::Tensor& x_nD, bool best) {
+at::Tensor multiplied(const at::Tensor& packed, int64_t outputs, const at::Tensor& x_nD, bool argmax) {
   auto run = packed.scalar_type() == at::kBFloat16 ? linear_as<bf16> : linear_as<float>;
-  return run(packed, outputs, x_nD.contiguous(), best);
+  return run(packed, outputs, x_nD.contiguous(), argmax);
 }
 at::Tensor fused_linear(const at::Tensor& packed, int64_t outputs, const at::Tensor& x_nD) {
   return multiplied(packed, outputs, x_nD, false);
@@ -341,7 +351,7 @@ at::Tensor fused_argmax(const at::Tensor& packed, int64_t outputs, const at::Ten
 // Rows of a packed matrix, in float32.
 at::Tensor fused_embed(const at::Tensor& packed, int64_t width, const at::Tensor& given_n) {
   const at::Tensor tokens_n = given_n.contiguous();
-  check_tokens(tokens_n, packed.numel() / up(width, IN));
+  check_tokens(tokens_n, packed.numel() / round_up(width, IN));
   at::Tensor result = at::empty({tokens_n.size(0), width}, packed.options().dtype(at::kFloat));
   float* out = result.mutable_data_ptr<float>();
   for (int64_t n = 0; n < tokens_n.size(0); ++n) {

@@ -1,5 +1,5 @@
-// The small acts of a round on a CPU, each one call instead of dozens: to the bit what
-// decoding/verify.py, protocols/context.py and sampling.py compute.
+// The small operations of a round on a CPU, one call each instead of dozens; bit for bit equal to
+// decoding/verify.py, protocols/context.py and sampling.py.
 
 #pragma GCC optimize("no-fast-math")
 
@@ -22,7 +22,8 @@ at::Tensor draw(const at::Tensor& weights_nV, const at::Tensor& uniforms_n) {
   std::vector<double> mass;
   for (int64_t n = 0; n < rows; ++n)
     tokens_n.mutable_data_ptr<int64_t>()[n] =
-        drawn(weights_nV.const_data_ptr<float>() + n * V, V, uniforms_n.const_data_ptr<double>()[n], mass);
+        draw_token(weights_nV.const_data_ptr<float>() + n * V, V,
+                   uniforms_n.const_data_ptr<double>()[n], mass);
   return tokens_n;
 }
 
@@ -60,8 +61,8 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> commit(
                                  round_B, limit_B, ends_BE})
     TORCH_CHECK(some.is_contiguous(), "commit reads contiguous tensors alone");
   TORCH_CHECK(!probs_BKU || probs_BKU->is_contiguous());
-  const bool certain = answers.scalar_type() == at::kLong;
-  const int64_t V = certain ? 0 : answers.size(2), U = probs_BKU ? probs_BKU->size(2) : 0;
+  const bool greedy = answers.scalar_type() == at::kLong;
+  const int64_t V = greedy ? 0 : answers.size(2), U = probs_BKU ? probs_BKU->size(2) : 0;
   at::Tensor given_BP = at::empty({B, P}, drafts_BK.options());
   at::Tensor count_B = at::empty({B}, drafts_BK.options());
   at::Tensor drafted_B = at::empty({B}, drafts_BK.options());
@@ -74,8 +75,8 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> commit(
   std::vector<double> mass;
   for (int64_t n = 0; n < B; ++n) {
     const int64_t* draft = drafts + n * K;
-    const int64_t* best = certain ? answers.const_data_ptr<int64_t>() + n * P : nullptr;
-    const float* target = certain ? nullptr : answers.const_data_ptr<float>() + n * P * V;
+    const int64_t* argmax = greedy ? answers.const_data_ptr<int64_t>() + n * P : nullptr;
+    const float* target = greedy ? nullptr : answers.const_data_ptr<float>() + n * P * V;
     const float* drafter = probs_BKU ? probs_BKU->const_data_ptr<float>() + n * K * U : nullptr;
     int64_t* given = given_BP.mutable_data_ptr<int64_t>() + n * P;
     int64_t drafted = K, kept = 0;
@@ -88,13 +89,13 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> commit(
     };
     for (; kept < drafted; ++kept) {
       const int64_t token = draft[kept];
-      if (certain ? token != best[kept]
+      if (greedy ? token != argmax[kept]
                   : !(uniform[n * P + kept] * (drafter ? drafter[kept * U + column(token)] : 1.f) <
                       target[kept * V + token]))
         break;
     }
-    if (certain) {
-      std::copy(best, best + P, given);
+    if (greedy) {
+      std::copy(argmax, argmax + P, given);
     } else {
       const float* weights = target + kept * V;
       if (kept < drafted) {
@@ -106,7 +107,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> commit(
         if (some) weights = residual.data();
       }
       std::copy(draft, draft + K, given);
-      given[K] = given[kept] = drawn(weights, V, uniform[n * P + K], mass);
+      given[K] = given[kept] = draw_token(weights, V, uniform[n * P + K], mass);
     }
 
     bool& done = done_B.mutable_data_ptr<bool>()[n];

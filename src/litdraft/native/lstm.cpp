@@ -22,7 +22,7 @@ std::tuple<at::Tensor, at::Tensor> draft_as(
   const int64_t width = (begun_width - outputs) / (4 + 2 * layers);
   const bool greedy = temperature == 0;
   TORCH_CHECK(B > 0 && K > 0 && width % OUT == 0);
-  check_tokens(token_B, embedding.numel() / up(D, IN));
+  check_tokens(token_B, embedding.numel() / round_up(D, IN));
   at::Tensor tokens_BK = at::empty({B, K}, token_B.options());
   at::Tensor probs_BKU = at::empty({B, greedy ? 0 : K, choices}, hidden_BD.options());
   int64_t* tokens = tokens_BK.mutable_data_ptr<int64_t>();
@@ -36,11 +36,12 @@ std::tuple<at::Tensor, at::Tensor> draft_as(
   const Matrix<W> choice{head.const_data_ptr<W>(), choices, outputs};
   const int most = at::get_num_threads();
 
-  std::vector<float> begun(B * begun_width), cell(layers * B * width), said(greedy ? 0 : B * choices);
-  std::vector<Best> best(most * B);
+  std::vector<float> begun(B * begun_width), cell(layers * B * width);
+  std::vector<float> step_logits(greedy ? 0 : B * choices);
+  std::vector<Argmax> argmax(most * B);
   std::vector<int64_t> token(token_B.const_data_ptr<int64_t>(), token_B.const_data_ptr<int64_t>() + B);
   std::vector<float> input(B * D);
-  std::vector<Rows<W>> below(layers);  // what a layer reads: the layer below, and itself
+  std::vector<Rows<W>> below(layers);  // a layer's input: the layer below, and its own output
   Rows<W> top, state, first;
   first.size(B, D), top.size(B, width), state.size(B, outputs);
   for (int64_t layer = 0; layer < layers; ++layer) below[layer].size(B, (layer ? width : D) + width);
@@ -74,7 +75,7 @@ std::tuple<at::Tensor, at::Tensor> draft_as(
     }
     barrier.wait();
     std::vector<double> mass;
-    std::vector<float> fresh(B * width);  // a layer's own output, shown when all have read the old one
+    std::vector<float> fresh(B * width);  // published when all threads have read the old one
     for (int64_t j = 0; j < K; ++j) {
       for (int64_t layer = 0; layer < layers; ++layer) {
         const Matrix<W> gate{gates[layer].const_data_ptr<W>(), 4 * width, (layer ? width : D) + width};
@@ -85,12 +86,12 @@ std::tuple<at::Tensor, at::Tensor> draft_as(
               return gate_bias[which * width + u] + given;
             },
             [&](int64_t n, int64_t u) { return cell[(layer * B + n) * width + u]; },
-            [&](int64_t n, int64_t u, float kept, float said) {
+            [&](int64_t n, int64_t u, float kept, float output) {
               cell[(layer * B + n) * width + u] = kept;
-              fresh[n * width + u] = said;
+              fresh[n * width + u] = output;
             }));
         barrier.wait();
-        show([&](int64_t n, int64_t u) { return fresh[n * width + u]; }, B, width, rank, threads,
+        publish([&](int64_t n, int64_t u) { return fresh[n * width + u]; }, B, width, rank, threads,
              below[layer], layer ? width : D, layer + 1 < layers ? below[layer + 1] : top);
         barrier.wait();
       }
@@ -105,27 +106,28 @@ std::tuple<at::Tensor, at::Tensor> draft_as(
             }
       });
       barrier.wait();
-      for (int64_t n = 0; n < B; ++n) best[rank * B + n] = {-3e38f, 0};
+      for (int64_t n = 0; n < B; ++n) argmax[rank * B + n] = {-3e38f, 0};
       if (greedy)
-        multiply_all(choice, state, B, rank, threads, 1, best_of(best.data() + rank * B, choices));
+        multiply_all(choice, state, B, rank, threads, 1,
+                     track_argmax(argmax.data() + rank * B, choices));
       else
-        multiply_all(choice, state, B, rank, threads, 1, copy_to(said.data(), choices));
+        multiply_all(choice, state, B, rank, threads, 1, copy_to(step_logits.data(), choices));
       barrier.wait();
       for (int64_t n = rows.first; n < rows.last; ++n) {
-        int64_t place = 0;
+        int64_t index = 0;
         if (greedy) {
-          place = best_place(best.data(), n, B, threads);
+          index = merge_argmax(argmax.data(), n, B, threads);
         } else {
-          const float* logits = said.data() + n * choices;
+          const float* logits = step_logits.data() + n * choices;
           float *mine = probs + (n * K + j) * choices, top_logit = logits[0];
           double total = 0;
           for (int64_t u = 1; u < choices; ++u) top_logit = std::max(top_logit, logits[u]);
           for (int64_t u = 0; u < choices; ++u)
             total += mine[u] = std::exp((logits[u] - top_logit) / float(temperature));
           for (int64_t u = 0; u < choices; ++u) mine[u] = float(mine[u] / total);
-          place = drawn(mine, choices, uniform[n * K + j], mass);
+          index = draw_token(mine, choices, uniform[n * K + j], mass);
         }
-        token[n] = tokens[n * K + j] = ids ? ids[place] : place;
+        token[n] = tokens[n * K + j] = ids ? ids[index] : index;
         read_token(n);
       }
       barrier.wait();

@@ -1,7 +1,7 @@
-// The cells of an LSTM behind the product of its gates.
+// The cells of an LSTM, computed from the product of its gates.
 //
-// A layer's gates are packed so that a group of four blocks holds those of the same 16 units (enter,
-// keep, show, new): the cell is updated where its products are at hand.
+// A layer's gates are packed so that a group of four blocks holds the input, forget, output and cell
+// gates of the same 16 units: the cell is updated as soon as its products are computed.
 
 #pragma once
 
@@ -9,8 +9,8 @@
 
 namespace {
 
-// A product's end for `multiply_all` with groups of 4: bias(row, gate, unit) is added to each gate,
-// memory(row, unit) is the long memory that was, and done(row, unit, long, short) takes the new one.
+// Ends a product of `multiply_all` in units of 4: bias(row, gate, unit) is added to each gate,
+// memory(row, unit) is the old cell state, and done(row, unit, cell, hidden) takes the new states.
 template <class Bias, class Memory, class Done>
 auto cells(Bias bias, Memory memory, Done done) {
   return [=](int64_t row, int64_t some, int64_t at, const float* sums, int64_t) {
@@ -26,15 +26,15 @@ auto cells(Bias bias, Memory memory, Done done) {
   };
 }
 
-// What a layer says becomes what it reads next, behind its input, and what the one above reads.
-template <class W, class Said>
-void show(Said said, int64_t rows, int64_t width, int rank, int threads, Rows<W>& own, int64_t behind,
-          Rows<W>& above) {
+// Copies a layer's output to its own next input (at `offset`) and to the input of the layer above.
+template <class W, class Output>
+void publish(Output output, int64_t rows, int64_t width, int rank, int threads, Rows<W>& own,
+             int64_t offset, Rows<W>& above) {
   const Share groups = share(width / OUT, rank, threads);  // those of this thread's products
   for (int64_t n = 0; n < rows; ++n)
     for (int64_t u = groups.first * OUT; u < groups.last * OUT; ++u) {
-      put(own.row(n) + behind + u, said(n, u));
-      above.row(n)[u] = own.row(n)[behind + u];
+      put(own.row(n) + offset + u, output(n, u));
+      above.row(n)[u] = own.row(n)[offset + u];
     }
 }
 

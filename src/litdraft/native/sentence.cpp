@@ -8,8 +8,8 @@
 
 namespace {
 
-// What a thread finds in its part of a row's logits: the largest, and the sum of exp(logit - that).
-struct Part { Best best; float mass; };
+// Of a thread's part of a row's logits: the largest, and the sum of exp(logit - largest).
+struct Part { Argmax argmax; float mass; };
 
 struct Score { float odds, shift; };                    // of the confidence
 struct StopRule { double scale, shift, threshold; bool cumulative; };  // threshold 0: none
@@ -27,7 +27,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> draft_as(
   const int64_t B = memory_BM.size(0), M = memory_BM.size(1), layers = gates.size();
   const int64_t width = M / (2 * layers), weighed = weight_C.numel();
   TORCH_CHECK(B > 0 && K > 0 && width % OUT == 0 && weighed <= width);
-  check_tokens(token_B, embedding.numel() / up(width, IN));
+  check_tokens(token_B, embedding.numel() / round_up(width, IN));
   at::Tensor tokens_BK = at::empty({B, K}, token_B.options());
   at::Tensor valid_BK = at::empty({B, K}, token_B.options().dtype(at::kBool));
   at::Tensor after_BPM = at::empty({B, K + 1, M}, memory_BM.options());
@@ -47,7 +47,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> draft_as(
   std::vector<Part> parts(most * B);
   std::vector<char> sure(B, 1);
   std::vector<int64_t> token(token_B.const_data_ptr<int64_t>(), token_B.const_data_ptr<int64_t>() + B);
-  std::vector<Rows<W>> below(layers);  // what a layer reads: the layer below, and itself
+  std::vector<Rows<W>> below(layers);  // a layer's input: the layer below, and its own output
   Rows<W> top;
   top.size(B, width);
   for (auto& rows : below) rows.size(B, 2 * width);
@@ -81,12 +81,12 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> draft_as(
         multiply_all(matrix, below[layer], B, rank, threads, 4, cells(
             [&](int64_t, int64_t which, int64_t u) { return bias[which * width + u]; },
             [&](int64_t n, int64_t u) { return before(n)[lasting + u]; },
-            [&](int64_t n, int64_t u, float kept, float said) {
+            [&](int64_t n, int64_t u, float kept, float output) {
               now(n)[lasting + u] = kept;
-              now(n)[brief + u] = said;
+              now(n)[brief + u] = output;
             }));
         barrier.wait();
-        show([&](int64_t n, int64_t u) { return now(n)[brief + u]; }, B, width, rank, threads,
+        publish([&](int64_t n, int64_t u) { return now(n)[brief + u]; }, B, width, rank, threads,
              below[layer], width, layer + 1 < layers ? below[layer + 1] : top);
         barrier.wait();
       }
@@ -95,30 +95,30 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> draft_as(
       barrier.wait();
       for (int64_t n = 0; n < B; ++n) {
         const float *row = logits.data() + n * choices, *from = row + some.first, *to = row + some.last;
-        float most_said = -3e38f, mass = 0;  // loops that compilers turn into vectors
-        for (const float* at = from; at < to; ++at) most_said = std::max(most_said, *at);
-        for (const float* at = from; at < to; ++at) mass += std::exp(*at - most_said);
-        const int64_t place = std::min<int64_t>(std::find(from, to, most_said) - row, choices - 1);  // NaN
-        parts[rank * B + n] = {{most_said, place}, mass};
+        float largest = -3e38f, mass = 0;  // loops that compilers turn into vectors
+        for (const float* at = from; at < to; ++at) largest = std::max(largest, *at);
+        for (const float* at = from; at < to; ++at) mass += std::exp(*at - largest);
+        const int64_t index = std::min<int64_t>(std::find(from, to, largest) - row, choices - 1);  // NaN
+        parts[rank * B + n] = {{largest, index}, mass};
       }
       barrier.wait();
       for (int64_t n = rows.first; n < rows.last; ++n) {
-        Best best = parts[n].best;
+        Argmax argmax = parts[n].argmax;
         for (int t = 1; t < threads; ++t)
-          if (parts[t * B + n].best.score > best.score) best = parts[t * B + n].best;
+          if (parts[t * B + n].argmax.score > argmax.score) argmax = parts[t * B + n].argmax;
         double mass = 0;
         for (int t = 0; t < threads; ++t)
-          mass += parts[t * B + n].mass * std::exp(parts[t * B + n].best.score - best.score);
+          mass += parts[t * B + n].mass * std::exp(parts[t * B + n].argmax.score - argmax.score);
         const double log_prob = std::min(-std::log(mass), -1e-6);
-        double seen = score.odds * (log_prob - std::log(-std::expm1(log_prob))) + score.shift;
-        for (int64_t c = 0; c < weighed; ++c) seen += now(n)[(layers - 1) * width + c] * weight[c];
-        const float log = log_sigmoid(float(rule.scale * seen + rule.shift));
+        double log_odds = score.odds * (log_prob - std::log(-std::expm1(log_prob))) + score.shift;
+        for (int64_t c = 0; c < weighed; ++c) log_odds += now(n)[(layers - 1) * width + c] * weight[c];
+        const float log = log_sigmoid(float(rule.scale * log_odds + rule.shift));
         confidence[n * K + j] = std::exp(log);
         if (rule.threshold > 0) {
           chance[n] = rule.cumulative ? chance[n] + log : log;
           sure[n] = sure[n] && std::exp(chance[n]) >= rule.threshold;
         }
-        token[n] = tokens[n * K + j] = ids ? ids[best.place] : best.place;
+        token[n] = tokens[n * K + j] = ids ? ids[argmax.index] : argmax.index;
         valid[n * K + j] = sure[n];
         read_token(n);
       }

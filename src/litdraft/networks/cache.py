@@ -10,19 +10,20 @@ from torch import Tensor
 
 from litdraft.protocols import Tree
 
-BUCKET = 64  # slots; a pass attends to a whole number of buckets, so that shapes are few
+BUCKET = 64  # slots; a pass attends to a whole number of buckets, so that there are few shapes
 
 
 def round_up(slots: int) -> int:
-    """A whole number of buckets: every new size of a tensor is compiled anew."""
+    """A whole number of buckets: torch.compile compiles every new shape again."""
     return -(-slots // BUCKET) * BUCKET
 
 
 class Layout(NamedTuple):
-    """Where a pass stands in a cache: the position of each token, and who sees whom.
+    """The position of each token of a pass, and which slots it sees.
 
-    mask_B1PT lets a token see its row's text and itself or, in a tree, its ancestors and itself.
-    slots_BP, of a tree, are where the tokens are stored; None: their positions are their slots.
+    mask_B1PT is True for the slots of the row's text, of the token itself and of the tokens before
+    it or, in a tree, its ancestors. slots_BP, only of a tree: where the tokens are stored; None
+    means that a token's slot is its position.
     """
 
     positions_BP: Tensor
@@ -30,7 +31,7 @@ class Layout(NamedTuple):
     slots_BP: Tensor | None = None
 
     def key_positions_BT(self) -> Tensor:
-        """The position of the key in each slot that may be seen."""
+        """The position of the key in each visible slot."""
         keys_BT = torch.arange(self.mask_B1PT.shape[-1], device=self.mask_B1PT.device)[None]
         if self.slots_BP is None:
             return keys_BT
@@ -39,7 +40,7 @@ class Layout(NamedTuple):
 
 
 class Slots:
-    """Which slots every row has taken: `capacity` slots and one length per row.
+    """The filled slots of every row: `capacity` slots and one length per row.
 
     A pass writes after each row's length and does not advance it; `keep` does. So rolling back is
     setting a length, and rows are never shifted or re-aligned.
@@ -53,14 +54,13 @@ class Slots:
         self._limit = capacity
 
     def layout(self, count: int, tree: Tree | None = None) -> Layout:
-        """Where the next `count` tokens of each row go.
+        """Positions, slots and mask of the next `count` tokens of each row.
 
-        Whatever a longer row or a rejected draft left in later slots is never seen before it is
-        overwritten.
+        What a longer row or a rejected draft left in later slots is overwritten before it is seen.
         """
         filled_B1 = self._filled_B()[:, None]
         slots_BP = filled_B1 + self._slots_T[:count]
-        # Rows and slots as one dimension: a layer's keys are then stored by one plain copy.
+        # Rows and slots as one dimension: one copy stores a layer's keys.
         self._slots_n = (self._rows_B1 * len(self._slots_T) + slots_BP).flatten()
         seen_T = self._slots_T[: self._limit]
         if tree is None:
@@ -71,17 +71,17 @@ class Slots:
         return Layout(filled_B1 + tree.depth_BP, mask_BPT[:, None], slots_BP)
 
     def _filled_B(self) -> Tensor:
-        """How many slots of each row are taken."""
+        """How many slots of each row are filled."""
         return self.length_B
 
     def store(self, stored_BTHE: Tensor, new_BPHE: Tensor) -> Tensor:
-        """Write new entries where `layout` says; all of the layer's that may be seen, BTHE."""
-        slots_n = self._slots_n.to(stored_BTHE.device)  # elsewhere if layers are on other devices
+        """Write new entries to the slots of `layout`; returns the layer's visible entries, BTHE."""
+        slots_n = self._slots_n.to(stored_BTHE.device)  # layers may be on other devices
         stored_BTHE.flatten(0, 1).index_copy_(0, slots_n, new_BPHE.flatten(0, 1))
         return stored_BTHE[:, : self._limit]
 
     def limit_slots(self, slots: int) -> None:
-        """Promise that no row reaches beyond so many slots for now: the others cost nothing."""
+        """Promise that no row uses more slots for now: the others then cost nothing."""
         self._limit = min(round_up(slots), len(self._slots_T))
 
     def select(self, rows_n: Tensor) -> None:
@@ -131,7 +131,7 @@ class StaticCache(Slots):
         self.values_LBTHE = torch.zeros(shape, dtype=dtype, device=device)
 
     def write(self, layer: int, keys_BPHE: Tensor, values_BPHE: Tensor) -> tuple[Tensor, Tensor]:
-        """Store a layer's new keys and values; all of the layer's, BTHE."""
+        """Store a layer's new keys and values; returns all visible ones, BTHE."""
         keys_BTHE = self.store(self.keys_LBTHE[layer], keys_BPHE)
         return keys_BTHE, self.store(self.values_LBTHE[layer], values_BPHE)
 

@@ -1,4 +1,4 @@
-"""Causal convolutions with gates (Dauphin et al., arXiv 1612.08083), ignorant of drafting."""
+"""Gated causal convolutions (Dauphin et al., arXiv 1612.08083)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from litdraft.errors import UserError
 
 @dataclass
 class Window:
-    """The last `kernel` - 1 inputs of every layer: all that the next token's pass needs."""
+    """The last `kernel` - 1 inputs of every layer: the state of an incremental pass."""
 
     inputs_LnwC: list[Tensor]
 
 
 class GatedCNN(nn.Module):
-    """`layers` residual layers, each x + GLU(conv(norm(x))): the output at a place depends on the
-    last `span` inputs. What stands before a text's start is zero in every layer."""
+    """`layers` residual layers, each x + GLU(conv(norm(x))): an output depends on the last `span`
+    inputs. Inputs before a text's start are zero in every layer."""
 
     def __init__(self, width: int, layers: int, kernel: int) -> None:
         super().__init__()
@@ -53,19 +53,19 @@ class GatedCNN(nn.Module):
         outputs_nTC: Tensor = self.norm(x_nTC)
         return outputs_nTC, padded
 
-    def behind(self, padded: list[Tensor], row_n: Tensor, place_n: Tensor) -> Window:
-        """What the token at each of these places needs, from `forward`'s inputs."""
-        steps_w = torch.arange(self.kernel - 1, device=place_n.device)
-        places_nw = place_n[:, None] + steps_w
-        return Window([inputs_nTC[row_n[:, None], places_nw] for inputs_nTC in padded])
+    def window_at(self, padded: list[Tensor], row_n: Tensor, position_n: Tensor) -> Window:
+        """The state before the token at each of these positions, from `forward`'s padded inputs."""
+        steps_w = torch.arange(self.kernel - 1, device=position_n.device)
+        positions_nw = position_n[:, None] + steps_w
+        return Window([inputs_nTC[row_n[:, None], positions_nw] for inputs_nTC in padded])
 
-    def end(self, x_nTC: Tensor, present_nT: Tensor) -> Window:
-        """What the token behind these inputs needs; right-aligned, absent ones on the left."""
+    def window_after(self, x_nTC: Tensor, present_nT: Tensor) -> Window:
+        """The state after these inputs; right-aligned, absent ones on the left."""
         _, padded = self(x_nTC, present_nT)
         return Window([inputs_nTC[:, 1 - self.kernel :] for inputs_nTC in padded])
 
     def step(self, window: Window, x_nC: Tensor) -> Tensor:
-        """One more input: outputs_nC at its place; the window moves on."""
+        """One more input: its outputs_nC; updates the window."""
         for layer, (norm, convolution) in enumerate(self._layers()):
             inputs_nwC = torch.cat((window.inputs_LnwC[layer], norm(x_nC)[:, None]), 1)
             window.inputs_LnwC[layer] = inputs_nwC[:, 1:]

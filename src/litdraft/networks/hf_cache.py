@@ -1,10 +1,9 @@
 """What transformers' models need to read ragged rows: a cache that they can write to, and masks
-and attention that know where every row stands.
+and attention with a position for every token of every row.
 
-Their own static cache holds one length for all rows, and their masks take one offset. A pass here
-gives them a position for each token of each row; a model says itself, by a function of indices,
-who may see whom (causal, windows, chunks), and that function is asked about those positions. So
-there is no table of architectures.
+Their own static cache holds one length for all rows, and their masks take one offset. A model
+defines its mask (causal, windows, chunks) as a function of query and key index; here that function
+is called with the positions of each row. So there is no table of architectures.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from litdraft.networks.cache import Layout, Slots
 from litdraft.protocols import Tree
 
-FAST = "litdraft"  # attention by torch's one function
-OWN = "litdraft_own"  # as a model writes it itself
-BY_HAND = ("softcap", "s_aux", "position_bias")  # what torch's attention cannot do
+SDPA = "litdraft"  # attention by torch's scaled_dot_product_attention
+EAGER = "litdraft_eager"  # attention by the model's own code
+EAGER_ONLY = ("softcap", "s_aux", "position_bias")  # arguments that torch's attention lacks
 
 
 class PassLayout(NamedTuple):
-    """What a model's mask function is asked about: the positions of the pass's tokens and, of a
-    tree, those of the keys in every slot (elsewhere a slot is its position) and who sees whom."""
+    """The arguments of a model's mask function: the positions of the pass's tokens and, only of a
+    tree, those of the keys in every slot (None: a slot is its position) and the tree's mask."""
 
     queries_BP: Tensor
     keys_BT: Tensor | None
@@ -38,8 +37,8 @@ class PassLayout(NamedTuple):
 
 
 class HFCache(Slots, transformers.Cache):  # type: ignore[misc]
-    """Keys and values as B x T x H x E, a pair a layer, made when a layer first writes: layers may
-    differ in heads, and stand on several devices."""
+    """Keys and values as B x T x H x E for each layer, allocated when a layer first writes: layers
+    may differ in heads and device."""
 
     def __init__(self, rows: int, capacity: int, device: torch.device) -> None:
         transformers.Cache.__init__(self, layers=[])
@@ -59,7 +58,7 @@ class HFCache(Slots, transformers.Cache):  # type: ignore[misc]
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: Any, **__: Any
     ) -> tuple[Tensor, Tensor]:
-        """Store new_BHPE of a layer; all of the layer's, BHTE."""
+        """Store a layer's new entries, BHPE; returns all visible ones, BHTE."""
         keys_BHTE = self._update((layer_idx, 0), key_states)
         return keys_BHTE, self._update((layer_idx, 1), value_states)
 
@@ -70,15 +69,15 @@ class HFCache(Slots, transformers.Cache):  # type: ignore[misc]
         return self.store(self._stored[name], new_BHPE.transpose(1, 2)).transpose(1, 2)
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
-        """How many slots a pass can see beside its own: what models with a bias for each key,
-        instead of positions, need to know."""
+        """Visible slots minus those of the pass: models with a bias per key instead of positions
+        (ALiBi) read this."""
         return self._limit - self._layout.queries_BP.shape[1]
 
     def get_mask_sizes(self, query_length: int, layer_idx: int) -> tuple[int, int]:
         return self._limit, 0
 
     def get_query_offset(self, layer_idx: int = 0) -> Any:
-        """The pass's layout, which a mask's maker hands through to `_mask`."""
+        """The pass's layout, which transformers passes on to `_mask`."""
         return self._layout
 
     def get_max_length(self, layer_idx: int | None = None) -> int:
@@ -103,7 +102,7 @@ def _mask(
     device: torch.device | str = "cpu",
     **rest: Any,
 ) -> Tensor | None:
-    """mask_B1PT for the positions of an HFCache; without one, transformers' own."""
+    """mask_B1PT for the positions of an HFCache; without such a cache, transformers' own mask."""
     if not isinstance(q_offset, PassLayout):
         mask_B1PT: Tensor | None = sdpa_mask(
             batch_size,
@@ -131,7 +130,7 @@ def _mask(
 def _additive_mask(
     *sizes: Any, dtype: torch.dtype = torch.float32, use_vmap: bool = False, **rest: Any
 ) -> Tensor | None:
-    """The same as a number to add: zero, or the lowest there is."""
+    """The same mask as numbers to add: zero, or the lowest number of the type."""
     rest["allow_is_causal_skip"] = False
     return _additive(_mask(*sizes, **rest), dtype)
 
@@ -151,25 +150,25 @@ def _attend(
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor | None,
-    **asked: Any,
+    **options: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """Torch's attention, or the model's own where it asks for what that cannot do."""
-    if all(asked.get(name) is None for name in BY_HAND):
+    """Torch's attention, or the model's own if it uses an argument that torch's lacks."""
+    if all(options.get(name) is None for name in EAGER_ONLY):
         attended: tuple[Tensor, None] = sdpa_attention_forward(
-            module, query, key, value, attention_mask, **asked
+            module, query, key, value, attention_mask, **options
         )
         return attended
-    if attention_mask is None:  # which means causal; only without a cache
+    if attention_mask is None:  # this means causal; only without a cache
         index_P = torch.arange(query.shape[2], device=query.device)
         attention_mask = (index_P <= index_P[:, None])[None, None]
-    by_hand = sys.modules[type(module).__module__].eager_attention_forward
-    by_hand_result: tuple[Tensor, Tensor] = by_hand(
-        module, query, key, value, _additive(attention_mask, query.dtype), **asked
+    eager_attention = sys.modules[type(module).__module__].eager_attention_forward
+    result: tuple[Tensor, Tensor] = eager_attention(
+        module, query, key, value, _additive(attention_mask, query.dtype), **options
     )
-    return by_hand_result
+    return result
 
 
-for name in (FAST, OWN):
+for name in (SDPA, EAGER):
     ALL_ATTENTION_FUNCTIONS.register(name, _attend)
-ALL_MASK_ATTENTION_FUNCTIONS.register(FAST, _mask)
-ALL_MASK_ATTENTION_FUNCTIONS.register(OWN, _additive_mask)
+ALL_MASK_ATTENTION_FUNCTIONS.register(SDPA, _mask)
+ALL_MASK_ATTENTION_FUNCTIONS.register(EAGER, _additive_mask)

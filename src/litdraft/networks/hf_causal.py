@@ -1,11 +1,10 @@
-"""Any transformers causal language model, read as LitDraft reads: hidden states first, logits from
-them later, rows that advance at their own speed."""
+"""Any transformers causal language model with LitDraft's interface: hidden states first, logits
+from them later, rows that advance at their own speed."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
-import functools
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,15 +16,13 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from litdraft.errors import UserError
-from litdraft.networks.hf_cache import FAST, OWN, HFCache
+from litdraft.networks.hf_cache import EAGER, SDPA, HFCache
 from litdraft.protocols import Tree
-
-SLOTS = 64  # of the cache of a trial
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """What drafters and reports ask of a model's shape; `context` in tokens."""
+class HFCausalConfig:
+    """The shape of a model; `context` in tokens."""
 
     vocabulary: int
     width: int
@@ -34,11 +31,12 @@ class Sizes:
 
 
 class HFCausal(nn.Module):
-    """A model whose forward pass is a backbone and then what makes logits of its output, which is
-    how transformers writes all of them. The backbone is called alone; logits come from the model's
-    own forward with a stand-in for the backbone, so that biases, scales and caps are its own."""
+    """A transformers model is a backbone and a head with its biases, scales and caps. Here the
+    backbone is called alone; logits come from the model's own `forward`, in which a stand-in
+    replaces the backbone."""
 
-    packs = True  # whether packed texts do not read each other
+    packs = True  # whether it reads packed rows; set by `checkpoints.hf_causal_check`
+    trees = True  # whether it reads draft trees; the same
 
     def __init__(self, model: Any, context: int) -> None:
         super().__init__()
@@ -49,14 +47,15 @@ class HFCausal(nn.Module):
         )
         layers = model.config.get_text_config().num_hidden_layers
         blocks = _blocks(model.get_decoder() or self.backbone, layers)
-        self.config = Sizes(head.shape[0], head.shape[1], len(blocks), context)
-        # What follows is outside of the module registry: it is the model's, and saved once.
-        self.__dict__.update(_blocks=blocks, _given=_GivenHidden())
-        self.__dict__["_unembedding"] = self._standing_in(head=None)
-        some_nD = torch.linspace(-99, 99, 2 * head.shape[1], dtype=self.dtype, device=head.device)
-        self._plain = self._is_plain(some_nD.view(2, -1))
-        self._positioned = "position_ids" in inspect.signature(self.backbone.forward).parameters
-        attend(model)
+        self.config = HFCausalConfig(head.shape[0], head.shape[1], len(blocks), context)
+        # Outside of the module registry: these parts belong to the model and are saved once.
+        self.__dict__.update(_blocks=blocks, _stand_in=_StandIn())
+        self.__dict__["_unembedding"] = self._without_backbone(head=None)
+        hidden_nD = torch.linspace(-99, 99, 2 * head.shape[1], dtype=self.dtype, device=head.device)
+        self._plain_head = self._has_plain_head(hidden_nD.view(2, -1))
+        parameters = inspect.signature(self.backbone.forward).parameters
+        self._takes_positions = "position_ids" in parameters
+        set_attention(model)
 
     @property
     def backbone(self) -> nn.Module:
@@ -86,46 +85,25 @@ class HFCausal(nn.Module):
         tree: Tree | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """hidden_BPD after the final norm, and the residual streams after the tapped layers; as
-        `networks.llama.Llama.forward`."""
+        `networks.llama.Llama.forward`. UserError for packed rows if the model cannot read them."""
         if cache is not None:
             positions_BP = cache.layout(tokens_BP.shape[1], tree).positions_BP
         else:
             positions_BP = torch.arange(tokens_BP.shape[1], device=tokens_BP.device)[None]
             positions_BP = positions_BP.expand_as(tokens_BP)
-            if start_BP is not None:  # transformers itself tells packed texts apart by positions
+            if start_BP is not None:  # transformers separates packed texts by positions
                 if not self.packs:
                     kind = type(self.model).__name__
                     raise UserError(f"{kind} cannot read packed rows: give data.pack=false")
                 positions_BP = positions_BP - start_BP
-        placed = {"position_ids": positions_BP} if self._positioned else {}
+        positions = {"position_ids": positions_BP} if self._takes_positions else {}
         with self._tapped(taps) as tapped:
             output = self.backbone(
-                input_ids=tokens_BP, past_key_values=cache, use_cache=cache is not None, **placed
+                input_ids=tokens_BP, past_key_values=cache, use_cache=cache is not None, **positions
             )
-        hidden_BPD = output[0].to(tokens_BP.device)  # a model may be spread over several
+        hidden_BPD = output[0].to(tokens_BP.device)  # a model may be on several devices
         parts = [tapped[tap].to(hidden_BPD.device) for tap in sorted(taps)]
         return hidden_BPD, torch.cat(parts, -1) if parts else None
-
-    @functools.cached_property
-    @torch.no_grad()
-    def trees(self) -> bool:
-        """Whether it can read draft trees. Architectures are not listed anywhere, they are tried:
-        behind three tokens of text, two children of the unread token and a grandchild."""
-        tokens_1P = torch.arange(3, 10, device=self.device)[None] % self.config.vocabulary
-        text_1P, root_11, children_12, grandchild_11 = tokens_1P.split((3, 1, 2, 1), 1)
-        hidden = []
-        for drafts_1P, parents in (
-            (torch.cat((children_12, grandchild_11), 1), [[-1, -1, 1]]),
-            (torch.cat((children_12[:, 1:], grandchild_11), 1), None),
-        ):
-            cache = self.allocate(1, min(SLOTS, self.config.context))
-            self.forward(text_1P, cache)
-            cache.keep(cache.length_B + text_1P.shape[1])
-            tree = None if parents is None else Tree.of(torch.tensor(parents, device=self.device))
-            hidden.append(self.forward(torch.cat((root_11, drafts_1P), 1), cache, tree=tree)[0])
-        in_tree_D, in_chain_D = hidden[0][0, -1], hidden[1][0, -1]
-        apart = (in_tree_D - in_chain_D).abs().max() / in_chain_D.abs().max()
-        return bool(apart < 32 * torch.finfo(self.dtype).eps ** 0.75)
 
     def embed(self, tokens: Tensor) -> Tensor:
         embedded: Tensor = self.model.get_input_embeddings()(tokens)
@@ -133,89 +111,90 @@ class HFCausal(nn.Module):
 
     def unembed(self, hidden_nD: Tensor) -> Tensor:
         """logits_nV, or of any shape before the last."""
-        if self._plain:
+        if self._plain_head:
             logits_nV: Tensor = self.model.get_output_embeddings()(hidden_nD)
             return logits_nV.to(hidden_nD.device)
         return self._through(self.__dict__["_unembedding"], hidden_nD)
 
     @torch.no_grad()
-    def _is_plain(self, some_nD: Tensor) -> bool:
-        """Whether logits are the head's own, as most are: a third of a millisecond less a pass."""
-        logits_nV: Tensor = self.model.get_output_embeddings()(some_nD)
-        return torch.equal(self._through(self.__dict__["_unembedding"], some_nD), logits_nV)
+    def _has_plain_head(self, hidden_nD: Tensor) -> bool:
+        """Whether logits are the head's output alone, as in most models. Calling the head directly
+        saves a third of a millisecond per pass."""
+        logits_nV: Tensor = self.model.get_output_embeddings()(hidden_nD)
+        return torch.equal(self._through(self.__dict__["_unembedding"], hidden_nD), logits_nV)
 
     def argmax(self, hidden_nD: Tensor) -> Tensor:
         return self.unembed(hidden_nD).argmax(-1)
 
     def unembed_subset(self, vocabulary_U: Tensor) -> Callable[[Tensor], Tensor]:
-        """Unembedding to some tokens, whose rows are copied where the head is a plain part of the
+        """Unembedding to these tokens, whose rows are copied if the head is a direct child of the
         model: hidden_nD -> logits_nU."""
-        whole = self.model.get_output_embeddings()
-        if whole not in self.model.children():
+        full = self.model.get_output_embeddings()
+        if full not in self.model.children():
             return lambda hidden_nD: self.unembed(hidden_nD)[..., vocabulary_U]
-        kept_U = vocabulary_U.to(whole.weight.device)
-        head = nn.Linear(whole.weight.shape[1], len(kept_U), whole.bias is not None, "meta")
-        head.weight = nn.Parameter(whole.weight[kept_U].detach(), requires_grad=False)
-        if whole.bias is not None:
-            head.bias = nn.Parameter(whole.bias[kept_U].detach(), requires_grad=False)
-        if self._plain:
+        kept_U = vocabulary_U.to(full.weight.device)
+        head = nn.Linear(full.weight.shape[1], len(kept_U), full.bias is not None, "meta")
+        head.weight = nn.Parameter(full.weight[kept_U].detach(), requires_grad=False)
+        if full.bias is not None:
+            head.bias = nn.Parameter(full.bias[kept_U].detach(), requires_grad=False)
+        if self._plain_head:
             return lambda hidden_nD: head(hidden_nD.to(kept_U.device)).to(hidden_nD.device)
-        narrow = self._standing_in(head)
-        return lambda hidden_nD: self._through(narrow, hidden_nD)
+        subset = self._without_backbone(head)
+        return lambda hidden_nD: self._through(subset, hidden_nD)
 
-    def _standing_in(self, head: nn.Module | None) -> Any:
-        """The model, sharing everything but its backbone (and its head)."""
+    def _without_backbone(self, head: nn.Module | None) -> Any:
+        """A copy of the model that shares everything but the backbone (and the head, if given)."""
         model = copy.copy(self.model)
         model.__dict__.pop("forward", None)  # accelerate's, bound to the model that is copied
-        model._modules = {**model._modules, self._backbone: self.__dict__["_given"]}
+        model._modules = {**model._modules, self._backbone: self.__dict__["_stand_in"]}
         if head is not None:
             model.set_output_embeddings(head)
         return model
 
     def _through(self, model: Any, hidden_nD: Tensor) -> Tensor:
-        given = self.__dict__["_given"]
+        stand_in = self.__dict__["_stand_in"]
         shape = hidden_nD.shape
-        given.hidden = hidden_nD.reshape(1, -1, shape[-1])
+        stand_in.hidden = hidden_nD.reshape(1, -1, shape[-1])
         try:
             logits: Tensor = model(use_cache=False).logits
         finally:
-            given.hidden = None
+            stand_in.hidden = None
         return logits.reshape(*shape[:-1], -1).to(hidden_nD.device)
 
     @contextlib.contextmanager
     def _tapped(self, taps: tuple[int, ...]) -> Iterator[dict[int, Tensor]]:
-        """What layers put out while this lasts; 0 is what the first one reads."""
-        found: dict[int, Tensor] = {}
+        """The outputs of the tapped layers while this is open; tap 0 is the first layer's input."""
+        tapped: dict[int, Tensor] = {}
 
-        def keep(tap: int, told: Any) -> None:
-            found[tap] = told if isinstance(told, Tensor) else told[0]
+        def keep(tap: int, output: Any) -> None:
+            tapped[tap] = output if isinstance(output, Tensor) else output[0]
 
         def hook(tap: int) -> Any:
             if tap == 0:
                 return self.__dict__["_blocks"][0].register_forward_pre_hook(
-                    lambda _, given, named: keep(0, given or (named["hidden_states"],)),
+                    lambda _, args, kwargs: keep(0, args or (kwargs["hidden_states"],)),
                     with_kwargs=True,
                 )
             return self.__dict__["_blocks"][tap - 1].register_forward_hook(
-                lambda _, __, told: keep(tap, told)
+                lambda _, __, output: keep(tap, output)
             )
 
         hooks = [hook(tap) for tap in taps]
         try:
-            yield found
+            yield tapped
         finally:
             for each in hooks:
                 each.remove()
 
 
-class _GivenHidden(nn.Module):
-    """Stands in for a backbone: its output is given."""
+class _StandIn(nn.Module):
+    """Replaces a backbone: returns the hidden states that it was given."""
 
     hidden: Tensor | None = None
 
     @property
-    def decoder(self) -> _GivenHidden:
-        """Some models ask a part of their backbone."""
+    def decoder(self) -> _StandIn:
+        """Some models call this part of their backbone."""
         return self
 
     def forward(self, *_: Any, **__: Any) -> _Output:
@@ -223,24 +202,24 @@ class _GivenHidden(nn.Module):
 
 
 class _Output(BaseModelOutputWithPast):  # type: ignore[misc]
-    """Whatever else a backbone may tell, routers' logits for instance, is None here."""
+    """Other outputs of a backbone, such as router logits, are None here."""
 
     def __getattr__(self, name: str) -> None:
         if name.startswith("__"):
             raise AttributeError(name)
 
 
-def attend(model: Any) -> None:
-    """Make a model attend with the masks of `hf_cache`, by torch's attention where it lets itself
-    be told to, else by its own."""
+def set_attention(model: Any) -> None:
+    """Make a model use the masks of `hf_cache`, with torch's attention if it supports that, else
+    with its own."""
     if model._supports_attention_backend:
-        model.set_attn_implementation(FAST)
+        model.set_attn_implementation(SDPA)
         return
     for module in model.modules():
         if hasattr(module, "config"):
-            module.config._attn_implementation = OWN
+            module.config._attn_implementation = EAGER
 
 
 def _blocks(backbone: nn.Module, layers: int) -> nn.ModuleList:
-    found = (m for m in backbone.modules() if isinstance(m, nn.ModuleList) and len(m) == layers)
-    return next(found)
+    lists = (m for m in backbone.modules() if isinstance(m, nn.ModuleList) and len(m) == layers)
+    return next(lists)

@@ -48,7 +48,7 @@ class LlamaConfig:
 
 
 def rotary_frequencies(config: LlamaConfig) -> Tensor:
-    """Angles per position, one a pair of features, scaled as Llama 3 does if asked to."""
+    """Radians per position for each pair of features, with Llama 3's scaling if configured."""
     exponents = torch.arange(0, config.head_width, 2, dtype=torch.float64) / config.head_width
     frequencies = config.rope_theta**-exponents
     if (scaling := config.rope_scaling) is None:
@@ -62,14 +62,14 @@ def rotary_frequencies(config: LlamaConfig) -> Tensor:
 def rotate(x_BPHE: Tensor, cos_BP1E: Tensor, sin_BP1E: Tensor) -> Tensor:
     """Rotate feature pairs (i, i + E/2), Hugging Face's layout of RoPE (arXiv 2104.09864).
 
-    sin_BP1E carries the sign of its first half.
+    sin_BP1E includes the minus sign of the first half.
     """
-    turned_BPHE = x_BPHE.roll(x_BPHE.shape[-1] // 2, -1)
-    return torch.addcmul(x_BPHE * cos_BP1E, turned_BPHE, sin_BP1E)
+    swapped_BPHE = x_BPHE.roll(x_BPHE.shape[-1] // 2, -1)
+    return torch.addcmul(x_BPHE * cos_BP1E, swapped_BPHE, sin_BP1E)
 
 
 class Block(nn.Module):
-    """One layer: attention, then the feed-forward network, each behind a norm and a residual."""
+    """One layer: attention, then the feed-forward network, each with a pre-norm and a residual."""
 
     def __init__(self, config: LlamaConfig) -> None:
         super().__init__()
@@ -93,8 +93,8 @@ class Block(nn.Module):
         mask_B1PT: Tensor | None,
     ) -> Tensor:
         heads = self.qkv(self.attention_norm(x_BPD)).unflatten(-1, (-1, self.head_width))
-        turning = rotate(heads[:, :, : -self.kv_heads], cos_BP1E, sin_BP1E)
-        q, k = turning.split((self.heads, self.kv_heads), dim=2)
+        qk_BPHE = rotate(heads[:, :, : -self.kv_heads], cos_BP1E, sin_BP1E)
+        q, k = qk_BPHE.split((self.heads, self.kv_heads), dim=2)
         v = heads[:, :, -self.kv_heads :]
         if cache is not None:
             k, v = cache.write(layer, k, v)
@@ -129,7 +129,7 @@ class Llama(Unembedding):
         self.reset_buffers()
 
     def reset_buffers(self) -> None:
-        """(Re)compute the rotary tables, beside the weights and in their type."""
+        """Compute the rotary tables, on the device and in the type of the weights."""
         weight = self.norm.weight
         angles_TE = torch.outer(
             torch.arange(self.config.context, dtype=torch.float64), rotary_frequencies(self.config)
@@ -150,7 +150,7 @@ class Llama(Unembedding):
             nn.init.normal_(weight, std=std, generator=generator)
 
     def allocate(self, rows: int, capacity: int) -> StaticCache:
-        """A cache for `rows` rows of `room` tokens."""
+        """A cache for `rows` rows of `capacity` tokens."""
         config = self.config
         return StaticCache(
             config.layers,
@@ -194,7 +194,7 @@ class Llama(Unembedding):
 
 
 def _positions_and_mask(tokens_BP: Tensor, start_BP: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Positions, and the mask that keeps packed texts from reading each other; None is causal."""
+    """Positions, and the mask that separates packed texts; None means causal."""
     index_BP = torch.arange(tokens_BP.shape[1], device=tokens_BP.device)[None]
     if start_BP is None:
         return index_BP, None

@@ -1,8 +1,8 @@
-"""The T5 network, encoder and decoder, ignorant of drafting: T5, its 1.1 with an unembedding of its
-own, and what has that shape: FLAN-T5 (arXiv 2210.11416), mT5.
+"""The T5 network, encoder and decoder, ignorant of drafting: T5, T5 1.1 with a separate head, and
+models of that shape: FLAN-T5 (arXiv 2210.11416), mT5.
 
-A row is one sequence (see `protocols.Sides`): source, the decoder's start token, text. Positions
-and lengths count all of it; hidden states over the source are the encoder's.
+A row is one sequence (see `protocols.EncoderDecoderLayout`): source, the decoder's start token,
+text. Positions and lengths count all of it; hidden states over the source are the encoder's.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ class T5(Unembedding):
             self.head = nn.Linear(config.width, config.vocabulary, bias=False)
 
     def reset_buffers(self) -> None:
-        """(Re)compute the tables of distances, beside the weights."""
+        """Compute the tables of distances, on the device of the weights."""
         self.encoder_bias.reset_buffers()
         self.decoder_bias.reset_buffers()
 
     def reset_parameters(self) -> None:
-        """Normal, by the width of what each reads (as Mesh TensorFlow began T5): scores are not
-        scaled, so queries begin smaller by the root of a head's width. What is added to a stream
-        begins smaller by its depth, as GPT-2's did: a token's own embedding stays in sight, and
-        copying was seen to be learned in a few hundred steps instead of not in a thousand."""
+        """Normal, scaled by the input width (T5's initialization in Mesh TensorFlow). Scores are
+        not scaled, so queries are divided by the root of a head's width. Residual outputs are
+        scaled by depth, as in GPT-2: a token's own embedding then stays visible, and copying was
+        learned in a few hundred steps instead of not within a thousand."""
         config = self.config
         for name, weight in self.named_parameters():
             part = name.split(".")[-2]
@@ -69,7 +69,7 @@ class T5(Unembedding):
             nn.init.normal_(bias.weight, std=config.width**-0.5)
 
     def allocate(self, rows: int, capacity: int) -> T5Cache:
-        """A cache for `rows` rows of `room` tokens, sources included."""
+        """A cache for `rows` rows of `capacity` tokens, sources included."""
         return T5Cache(rows, capacity, self.device)
 
     def forward(
@@ -83,8 +83,8 @@ class T5(Unembedding):
         """hidden_BPD after the final norms, and the decoder's residual streams after the tapped
         layers (over the source: the encoder's hidden states).
 
-        prompt_B with what begins at position 0, as `protocols.Target.read` says; afterwards tokens
-        stand behind what the cache holds, row by row.
+        prompt_B is given with tokens that begin at position 0, as in `protocols.Target.forward`;
+        other tokens come after what the cache holds, row by row, as a chain or a tree.
         """
         if prompt_B is None:
             assert cache is not None
@@ -96,7 +96,7 @@ class T5(Unembedding):
             cache.begin(source)
             layout, write = cache.layout(1), cache.write
         else:
-            layout, write = _causal(max(length - source.least, 1), self.device), None
+            layout, write = _causal(max(length - source.shortest, 1), self.device), None
         own_BP = (source.length_B[:, None] + layout.positions_BP).clamp_max(length - 1)
         if cache is not None:
             source = cache.source
@@ -107,23 +107,24 @@ class T5(Unembedding):
         return hidden_BPD, _joined(encoded_BSD, tapped, source.length_B, length)
 
     def _encode(self, tokens_BP: Tensor, length_B: Tensor) -> tuple[Tensor, SourceKeys]:
-        """encoded_BSD of rows' first length_B tokens, and what the decoder makes of that. UserError
-        if one has none, or more than the encoder is made for."""
-        least, most = torch.stack((length_B.min(), length_B.max())).tolist()
-        if least < 1 or most > self.config.limit:
+        """encoded_BSD of the rows' first length_B tokens, and the decoder's keys and values of it.
+        UserError if a source is empty or longer than the encoder's limit."""
+        shortest, longest = torch.stack((length_B.min(), length_B.max())).tolist()
+        if shortest < 1 or longest > self.config.limit:
             raise UserError(
-                f"a source of {most if least else 0} tokens was given, but the encoder reads 1 to "
-                f"{self.config.limit}: shorten it, or give data.truncate=left or right"
+                f"a source of {longest if shortest else 0} tokens was given, but the encoder reads "
+                f"1 to {self.config.limit}: shorten it, or give data.truncate=left or right"
             )
-        index_S = torch.arange(most, device=tokens_BP.device)
+        index_S = torch.arange(longest, device=tokens_BP.device)
         mask_B11S = (index_S < length_B[:, None])[:, None, None]
-        x_BSD = self.embed(tokens_BP[:, :most])
+        x_BSD = self.embed(tokens_BP[:, :longest])
         bias_BHSS = self.encoder_bias(Layout(index_S[None], mask_B11S))
         for block in self.encoder:
             x_BSD = block(x_BSD, bias_BHSS)
         x_BSD = self.encoder_norm(x_BSD)
-        layers: list[Any] = [block.over(x_BSD) for block in self.decoder]  # type: ignore[operator]
-        return x_BSD, SourceKeys(layers, mask_B11S, length_B.clone(), least, most)
+        blocks: list[Any] = list(self.decoder)
+        layers = [block.source_keys(x_BSD) for block in blocks]
+        return x_BSD, SourceKeys(layers, mask_B11S, length_B.clone(), shortest, longest)
 
     def _decode(
         self,
@@ -133,13 +134,13 @@ class T5(Unembedding):
         taps: tuple[int, ...],
         write: Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]] | None,
     ) -> tuple[Tensor, Tensor | None]:
-        """`write` as `T5Cache.write`."""
+        """`write` is `T5Cache.write`; None without a cache."""
         x_BPD, bias_BHPT = self.embed(tokens_BP), self.decoder_bias(layout)
         tapped = [x_BPD] if 0 in taps else []
         for layer, block in enumerate(self.decoder):
             store = None if write is None else functools.partial(write, layer)
-            read = (x_BPD, bias_BHPT, source.layers[layer], source.mask_B11S, store)
-            x_BPD = block.decode(*read)  # type: ignore[operator]
+            inputs = (x_BPD, bias_BHPT, source.layers[layer], source.mask_B11S, store)
+            x_BPD = block.decode(*inputs)  # type: ignore[operator]
             if layer + 1 in taps:
                 tapped.append(x_BPD)
         return self.norm(x_BPD), torch.cat(tapped, -1) if tapped else None
@@ -149,13 +150,13 @@ class T5(Unembedding):
 
 
 def _causal(count: int, device: torch.device) -> Layout:
-    """A whole text: a token sees what comes before it, and itself."""
+    """Of a whole text: a token sees the tokens before it and itself."""
     index_P = torch.arange(count, device=device)
     return Layout(index_P[None], (index_P <= index_P[:, None])[None, None])
 
 
 def _joined(encoded_BSC: Tensor, decoded_BPC: Tensor, source_B: Tensor, length: int) -> Tensor:
-    """Rows of `length` positions again: encoded over the source, decoded after it."""
+    """Whole rows of `length` positions: encoded states over the source, decoded states after it."""
     offset_BT = torch.arange(length, device=source_B.device) - source_B[:, None]
     index_BT1 = offset_BT.clamp(0, decoded_BPC.shape[1] - 1)[..., None]
     decoded_BTC = decoded_BPC.gather(1, index_BT1.expand(-1, -1, decoded_BPC.shape[2]))

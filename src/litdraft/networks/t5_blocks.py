@@ -1,7 +1,7 @@
-"""The parts of a T5: its shape, what it knows of positions, its layers.
+"""The parts of a T5: its shape, its position bias, its layers.
 
-Raffel et al. 2020 (arXiv 1910.10683), and its 1.1, whose feed-forward networks are gated. Attention
-knows positions by a bias for every distance between two tokens, and does not scale its scores.
+Raffel et al. 2020 (arXiv 1910.10683), and T5 1.1, whose feed-forward networks are gated. Attention
+adds a learned bias for the distance between two tokens, and does not scale its scores.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 @dataclass(frozen=True)
 class T5Config:
-    """The shape of a T5; `layers` are the decoder's, `limit` the tokens that encoder and decoder
-    are each made for, `start` the decoder's first token.
+    """The shape of a T5; `layers` are the decoder's, `limit` the most tokens of the encoder
+    and of the decoder, `start` the decoder's first token.
 
-    buckets and reach: distances from `reach` on share one bucket of the position bias. scaled:
-    hidden states are divided by the root of the width before they are unembedded.
+    buckets and reach: distances of `reach` or more share one bucket of the position bias. scaled:
+    hidden states are divided by the root of the width before unembedding.
     """
 
     vocabulary: int
@@ -58,8 +58,8 @@ class T5Config:
     def __post_init__(self) -> None:
         if self.buckets % 4 or self.buckets < 4 or self.reach <= self.buckets // 2:
             raise UserError(
-                f"a T5 of {self.buckets} buckets of distances that end at {self.reach} was given: "
-                "buckets must be a multiple of 4, and end further than at half of them"
+                f"a T5 with buckets={self.buckets} and reach={self.reach} was given, but "
+                "buckets must be a multiple of 4, and reach larger than half of buckets"
             )
 
     @property
@@ -73,8 +73,8 @@ class T5Config:
 
 
 def bucket_table(buckets: int, reach: int, both_ways: bool) -> Tensor:
-    """buckets_R of the distances -reach..reach from a token to what it sees: half of the buckets
-    for a distance each, the others for logarithmic ranges; a decoder sees nothing ahead."""
+    """buckets_R of the distances -reach..reach from a query to a key. Half of the buckets stand for
+    one distance each, the others for logarithmic ranges; a decoder sees no later tokens."""
     distance_R = torch.arange(-reach, reach + 1)
     ahead_R = torch.zeros_like(distance_R)
     if both_ways:
@@ -90,7 +90,7 @@ def bucket_table(buckets: int, reach: int, both_ways: bool) -> Tensor:
 
 
 class PositionBias(nn.Module):
-    """A learned number a head for every bucket of distances; one for all layers of a stack."""
+    """A learned bias per head and bucket of distances, shared by all layers of a stack."""
 
     table_R: Tensor
 
@@ -112,21 +112,21 @@ class PositionBias(nn.Module):
         return bias_BPTH.permute(0, 3, 1, 2).masked_fill(~layout.mask_B1PT, -math.inf)
 
 
-def attended(q_BPHE: Tensor, k_BTHE: Tensor, v_BTHE: Tensor, mask: Tensor) -> Tensor:
-    """What P tokens take from T others, heads side by side; `mask` is a bias, or True where one may
-    look."""
+def attend(q_BPHE: Tensor, k_BTHE: Tensor, v_BTHE: Tensor, mask: Tensor) -> Tensor:
+    """Attention of P queries to T keys, heads concatenated; `mask` is a bias to add, or True for
+    visible keys."""
     q, k, v = (part.transpose(1, 2) for part in (q_BPHE, k_BTHE, v_BTHE))
-    # On a CPU the fused kernel's gradient behind a mask was seen to take a quarter of a step; only
-    # that never holds all scores at once.
+    # On a CPU the gradient of the fused kernel with a mask took a quarter of a training step; but
+    # the plain one holds all scores at once, so it is for few.
     few = q_BPHE.shape[1] * k_BTHE.shape[1] <= 1 << 16
     plain = few and q.requires_grad and q.device.type == "cpu"
     with sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
-        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
-    return seen.transpose(1, 2).flatten(2)
+        result = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
+    return result.transpose(1, 2).flatten(2)
 
 
 class FeedForward(nn.Module):
-    """Plain, or gated: the first half of `up` is what the activation is for."""
+    """Plain or gated; the gate is the first half of `up`."""
 
     def __init__(self, config: T5Config) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ class FeedForward(nn.Module):
 
 
 class EncoderBlock(nn.Module):
-    """Attention to one's own text, then the feed-forward network; each behind a norm."""
+    """Self-attention, then the feed-forward network, each with a pre-norm and a residual."""
 
     def __init__(self, config: T5Config) -> None:
         super().__init__()
@@ -159,18 +159,18 @@ class EncoderBlock(nn.Module):
         self.mlp = FeedForward(config)
 
     def forward(self, x_BSD: Tensor, bias_BHSS: Tensor) -> Tensor:
-        x_BSD = x_BSD + self.out(attended(*self.qkv_of(x_BSD), bias_BHSS))
+        x_BSD = x_BSD + self.out(attend(*self.qkv_of(x_BSD), bias_BHSS))
         result: Tensor = x_BSD + self.mlp(self.mlp_norm(x_BSD))
         return result
 
     def qkv_of(self, x_BPD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """q, k, v of the normed stream, each BPHE."""
+        """q, k, v of the normalized stream, each BPHE."""
         q, k, v = self.qkv(self.attention_norm(x_BPD)).unflatten(-1, (3, self.heads, -1)).unbind(2)
         return q, k, v
 
 
 class DecoderBlock(EncoderBlock):
-    """As the encoder's, with attention to the source between the two."""
+    """As the encoder's, with cross-attention to the source between the two."""
 
     def __init__(self, config: T5Config) -> None:
         super().__init__(config)
@@ -180,8 +180,8 @@ class DecoderBlock(EncoderBlock):
         self.cross_kv = nn.Linear(config.width, 2 * size, bias=False)
         self.cross_out = nn.Linear(size, config.width, bias=False)
 
-    def over(self, source_BSD: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of the source, BSHE: the same for every token that is decoded."""
+    def source_keys(self, source_BSD: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of the source, BSHE: the same for every decoded token."""
         k, v = self.cross_kv(source_BSD).unflatten(-1, (2, self.heads, -1)).unbind(2)
         return k, v
 
@@ -193,12 +193,12 @@ class DecoderBlock(EncoderBlock):
         mask_B11S: Tensor,
         store: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None,
     ) -> Tensor:
-        """`store` keeps new keys and values and gives all that may be seen."""
+        """`store` stores new keys and values and returns all visible ones."""
         q, k, v = self.qkv_of(x_BPD)
         if store is not None:
             k, v = store(k, v)
-        x_BPD = x_BPD + self.out(attended(q, k, v, bias_BHPT))
+        x_BPD = x_BPD + self.out(attend(q, k, v, bias_BHPT))
         q = self.cross_q(self.cross_norm(x_BPD)).unflatten(-1, (self.heads, -1))
-        x_BPD = x_BPD + self.cross_out(attended(q, *source, mask_B11S))
+        x_BPD = x_BPD + self.cross_out(attend(q, *source, mask_B11S))
         result: Tensor = x_BPD + self.mlp(self.mlp_norm(x_BPD))
         return result

@@ -1,4 +1,4 @@
-"""What an encoder-decoder remembers: its source once, its own text token by token."""
+"""The cache of an encoder-decoder: its source once, its own text token by token."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from litdraft.protocols import select
 
 @dataclass
 class SourceKeys:
-    """What a decoder looks at: every layer's keys and values of the source, BSHE, and mask_B11S of
-    what is no padding; length_B of the sources, the shortest and the longest."""
+    """The input of cross-attention: every layer's keys and values of the source, BSHE, mask_B11S
+    (False for padding), length_B of the sources, and the shortest and longest length."""
 
     layers: list[tuple[Tensor, Tensor]]
     mask_B11S: Tensor
     length_B: Tensor
-    least: int
-    most: int
+    shortest: int
+    longest: int
 
     def padded(self, slots: int) -> SourceKeys:
-        """The same in so many slots: every new size of a tensor is compiled anew."""
+        """The same, padded to `slots`: torch.compile compiles every new shape again."""
         more = slots - self.mask_B11S.shape[-1]
         layers = [
             (F.pad(keys, (0, 0, 0, 0, 0, more)), F.pad(values, (0, 0, 0, 0, 0, more)))
             for keys, values in self.layers
         ]
         mask_B11S = F.pad(self.mask_B11S, (0, more))
-        return SourceKeys(layers, mask_B11S, self.length_B, self.least, self.most)
+        return SourceKeys(layers, mask_B11S, self.length_B, self.shortest, self.longest)
 
 
 class T5Cache(Slots):
-    """Lengths count whole rows, but only what the decoder reads has slots, and they are made when
-    `begin` hears how long the sources are."""
+    """Lengths count whole rows, but only the decoder's tokens have slots. The slots are allocated
+    by `begin`, when the lengths of the sources are known."""
 
     source: SourceKeys
     keys_LBTHE: Tensor
@@ -48,11 +48,11 @@ class T5Cache(Slots):
         self._before = 0  # tokens before the slots, as `limit_slots` counts
 
     def begin(self, source: SourceKeys) -> None:
-        """Take in the sources; the rows' lengths stand behind them once `keep` says so."""
-        self.source = source = source.padded(round_up(source.most))
-        self._before, keys_BSHE = source.most, source.layers[0][0]
-        # No row has more slots than there is room behind the shortest source.
-        self._slots_T = self._slots_T[: round_up(len(self._slots_T) - source.least)]
+        """Store the sources and allocate slots; `keep` then advances rows over their prompts."""
+        self.source = source = source.padded(round_up(source.longest))
+        self._before, keys_BSHE = source.longest, source.layers[0][0]
+        # No row needs more slots than the capacity after the shortest source.
+        self._slots_T = self._slots_T[: round_up(len(self._slots_T) - source.shortest)]
         self._limit = len(self._slots_T)
         shape = (len(source.layers), len(keys_BSHE), self._limit, *keys_BSHE.shape[2:])
         self.keys_LBTHE, self.values_LBTHE = keys_BSHE.new_zeros(shape), keys_BSHE.new_zeros(shape)
@@ -61,7 +61,7 @@ class T5Cache(Slots):
         return (self.length_B - self.source.length_B).clamp_min(0)  # none until prompts are kept
 
     def write(self, layer: int, keys_BPHE: Tensor, values_BPHE: Tensor) -> tuple[Tensor, Tensor]:
-        """Store a layer's new keys and values; all of the layer's, BTHE."""
+        """Store a layer's new keys and values; returns all visible ones, BTHE."""
         keys_BTHE = self.store(self.keys_LBTHE[layer], keys_BPHE)
         return keys_BTHE, self.store(self.values_LBTHE[layer], values_BPHE)
 

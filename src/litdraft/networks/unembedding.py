@@ -1,4 +1,4 @@
-"""What every network of ours does with its embedding, its last norm and its head."""
+"""Embedding and unembedding, shared by LitDraft's own networks."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 
 class Unembedding(nn.Module):
-    """Tokens to embeddings, final hidden states to logits, through a tied head or an own one.
+    """Tokens to embeddings, final hidden states to logits, through a tied or separate head.
 
-    A network has `config` (tied), `embedding`, `norm` and, unless tied, `head`.
+    A subclass has `config.tied`, `embedding`, `norm` and, unless tied, `head`.
     """
 
     config: Any
@@ -37,11 +37,11 @@ class Unembedding(nn.Module):
         return self.embedding.weight if self.config.tied else self.head.weight
 
     def _scaled(self, hidden_nD: Tensor) -> Tensor:
-        """What the head multiplies with."""
+        """The head's input."""
         return hidden_nD
 
     def unembed(self, hidden_nD: Tensor) -> Tensor:
-        """logits_nV through the tied or the own head."""
+        """logits_nV through the tied or separate head."""
         return F.linear(self._scaled(hidden_nD), self._head_VD)
 
     def argmax(self, hidden_nD: Tensor) -> Tensor:
