@@ -48,7 +48,7 @@ def test_the_native_operation_equals_torch_to_the_bit(
 ) -> None:
     told = []
     for native in (True, False):
-        monkeypatch.setattr(build, "_state", build.State(native))
+        monkeypatch.setattr(build, "_state", build.BuildState(native))
         generator = torch.Generator().manual_seed(0)
         context, proposal = random_context(generator), proposal_of(kind, generator)
         probs_BPV = torch.rand(ROWS, K + 1, V, generator=generator).mul(3).softmax(-1)
@@ -74,7 +74,7 @@ def test_uniforms_and_draws_are_the_same_to_the_bit(monkeypatch: pytest.MonkeyPa
     weights = torch.rand(50, 300).masked_fill(torch.rand(50, 300) < 0.4, 0)
     told = []
     for native in (True, False):
-        monkeypatch.setattr(build, "_state", build.State(native))
+        monkeypatch.setattr(build, "_state", build.BuildState(native))
         drawn = uniforms(7, rows, rounds, 9)
         edges = torch.tensor([0.0, 1 - 2**-53]).double().repeat(25)
         told.append((drawn, draw(weights, drawn[:, 0]), draw(weights, edges)))

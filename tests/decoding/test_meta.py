@@ -49,7 +49,7 @@ def test_neither_prefill_nor_round_waits(
     state = loop.begin(PROMPTS, 20)
     if family in READS_PROMPT_ON_HOST:
         for part in (state.drafter, getattr(state.drafter, "body", None)):
-            if hasattr(part, "prompted"):
+            if part is not None and hasattr(part, "prompted"):
                 part.prompted = True
     loop.prefill(state)
     for _ in range(2):
