@@ -47,8 +47,11 @@ class HandWritten(Drafter):
         super().__init__()
         self.guess = guess  # token_n -> the likeliest two after it, n x 2
         self.seen: list[list[int]] = []
+        self.checks = True
 
     def observe(self, state: Any, observation: Observation, context: Context) -> None:
+        if not self.checks:
+            return
         for row, count in enumerate(observation.count_B.tolist()):
             tokens = observation.tokens_BP[row, :count].tolist()
             self.seen.append(tokens)

@@ -93,6 +93,8 @@ def compose(
     groups = groups_of([*folders, conf_folder()])
     words = spelled_for_hydra(words, groups)
     overrides = parsed(words)
+    if multirun:  # said here, every job's own config knows it too
+        words = [*words, "hydra.mode=MULTIRUN"]
     check_choices(overrides, groups)
     hydra = _hydra(command, folders)
     try:

@@ -100,7 +100,7 @@ class Speculate:
         """Read the prompts and emit each row's first token."""
         context, drafter = state.context, self.drafter
         rows_B = torch.arange(len(context.row_B), device=context.row_B.device)
-        tokens_BP = context.tokens_BT[:, : int(context.prompt_B.max())]
+        tokens_BP = context.tokens_BT[:, : state.longest_prompt]
         state.cache.limit_slots(tokens_BP.shape[1])
         output = self.target.forward(
             tokens_BP, state.cache, drafter.needs.taps, prompt_B=context.prompt_B
@@ -183,7 +183,8 @@ class Speculate:
             row_B=torch.tensor(list(rows if rows is not None else range(count)), device=device),
             round_B=torch.zeros(count, dtype=torch.long, device=device),
         )
-        return LoopState(context, cache, self.drafter.allocate(count, capacity, self.k))
+        drafter_state = self.drafter.allocate(count, capacity, self.k)
+        return LoopState(context, cache, drafter_state, max(map(len, prompts)))
 
     def _going(self, state: LoopState, log: Log) -> bool:
         """Whether any row goes on; rows that are done leave once enough of them are."""

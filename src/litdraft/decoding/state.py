@@ -19,6 +19,7 @@ class LoopState:
     context: Context
     cache: Cache
     drafter: Any  # the drafter's own state
+    longest_prompt: int  # in tokens, known on the host
 
 
 @dataclass
