@@ -135,7 +135,7 @@ def test_rounds_of_transformers_models(script: Any, tmp_path: Path) -> None:
 
 
 def test_rounds_of_encoder_decoders(script: Any, tmp_path: Path) -> None:
-    out, tiny = tmp_path / "rounds.json", T5Config(64, 16, 1, 1, 2, 8, 16, start=1, limit=64)
+    out, tiny = tmp_path / "rounds.json", T5Config(4096, 16, 1, 1, 2, 8, 16, start=1, limit=64)
     constants = {"KINDS": {"tiny": tiny}, "SOURCE": 12, "TURNS": 14, "RESULTS": out}
     script("seq2seq_round", **constants).main()
     assert len(json.loads(out.read_text())["rows"]) == 4

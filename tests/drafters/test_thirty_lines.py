@@ -14,11 +14,11 @@ from litdraft.acceptance.counts import Counts
 from litdraft.acceptance.replay import replay_texts
 from litdraft.decoding.autoregress import Autoregress
 from litdraft.decoding.speculate import Speculate
-from litdraft.protocols import Context, Drafter, Proposal, TargetSpec, TrainingBatch
+from litdraft.protocols import Context, Proposal, TargetSpec, Trainable, TrainingBatch
 from litdraft.sampling import Sampling, choose
 
 
-class Bigram(Drafter):
+class Bigram(Trainable):
     """The next token from the last one alone."""
 
     def __init__(self, spec: TargetSpec) -> None:

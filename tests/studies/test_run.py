@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from tests.commands import ROOT, run
 
 from litdraft.config.checks import checked
@@ -21,6 +22,7 @@ from litdraft.studies.certainty import BOUNDS
 def studied(folder: Path, *words: str) -> dict[str, Any]:
     """A study in this process."""
     register()
+    GlobalHydra.instance().clear()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = evaluation_config([*words, f"data.cache={folder / 'cache'}"])
     study(checked(config), folder)
