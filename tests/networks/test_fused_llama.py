@@ -113,15 +113,9 @@ def test_a_large_tree_is_read_at_once_and_a_broken_one_is_refused() -> None:
     expected = eager.forward(tokens_BP, eager.allocate(2, 640), tree=tree)[0]
     given = fused.forward(tokens_BP, fused.allocate(2, 640), tree=tree)[0]
     assert (expected - given).abs().max() < 1e-5 * expected.abs().max()
-<<<<<<< HEAD
     broken = Tree(tree.depth_BP + 600, tree.ancestors_BPP)
     with pytest.raises(IndexError, match="depth 600 in a tree of 600"):
         fused.forward(tokens_BP, fused.allocate(2, 640), tree=broken)
-=======
-    broken, cache = Tree(tree.depth_BP + 600, tree.ancestors_BPP), fused.allocate(2, 640)
-    with pytest.raises(IndexError, match="depth 600 in a tree of 600"):
-        fused.forward(tokens_BP, cache, tree=broken)
->>>>>>> s8
 
 
 @torch.no_grad()
