@@ -67,7 +67,7 @@ def test_what_each_family_can_do(
     assert {name for name, kind in CAPABILITIES.items() if isinstance(drafter, kind)} == expected
 
 
-@pytest.mark.parametrize("family", fakes.SENTENCEWISE + fakes.ONE_EACH)
+@pytest.mark.parametrize("family", [*fakes.SENTENCEWISE, *fakes.ONE_EACH])
 def test_only_what_counts_learns_without_gradients(
     family: Callable[[LlamaTarget], Drafter],
 ) -> None:
